@@ -1,0 +1,70 @@
+# Needs python3, make and, unless TREADLE_PURE=1 is set, a C compiler. Everything else goes to .venv.
+#
+#   make run        build, then take the tour on treadle
+#   make test       build, then run the tests with the default Python
+#   make lint       ruff and mypy
+#   make test-all   tox: every CPython from 3.11 that is found, compiled and pure
+#   make bench      compare with asyncio, uvloop and rloop (BENCH="--quick" and other options)
+#   make test-slow  the long runs: a million messages, a hundred thousand connections
+#   make test-asan  the tests with an AddressSanitizer build
+
+PYTHON ?= python3
+BENCH ?=
+TESTS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export TREADLE_PURE ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find src -name '*.py' -o -name '*.pxd') setup.py pyproject.toml
+# a plain and a compiled installation are different ones
+KIND := $(if $(filter-out 0,$(TREADLE_PURE)),pure,compiled)
+INSTALLED := $(VENV)/.installed-$(KIND)
+
+.PHONY: run test lint test-all test-slow test-asan bench build clean
+
+run: $(INSTALLED)
+	$(BIN)/treadle run examples/tour.py
+
+test: $(VENV)/.extra-test $(INSTALLED)
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.extra-lint $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-all: $(VENV)/.extra-tox
+	$(BIN)/python -m tools.every_python
+
+test-slow: $(VENV)/.extra-test $(INSTALLED)
+	$(BIN)/python -m pytest -m slow
+
+test-asan: $(VENV)/.extra-test
+	$(BIN)/python -m tools.asan
+
+bench: $(VENV)/.extra-bench $(INSTALLED)
+	$(BIN)/python -m tools.bench $(BENCH)
+
+build: $(INSTALLED)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV) || { \
+	  echo "treadle: '$(PYTHON) -m venv' failed; on Debian install the package python3-venv" >&2; \
+	  rm -rf $(VENV); exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(INSTALLED): $(VENV)/bin/python $(SOURCES)
+	rm -f $(VENV)/.installed-*
+	$(BIN)/python -m pip install --quiet --editable '.[cli]'
+	touch $@
+
+$(VENV)/.extra-%: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python tools/extra.py $* > $@.txt
+	$(BIN)/python -m pip install --quiet --requirement $@.txt
+	mv $@.txt $@
+
+clean:
+	rm -rf $(VENV) build dist .tox src/*.egg-info
+	find src -name '*.so' -delete

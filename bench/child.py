@@ -1,0 +1,72 @@
+"""Starting a server process, and being sure that it ends."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+from bench import compiler, cores
+from bench.loops import LIMIT
+
+
+class ServerError(Exception):
+    """The server failed, or whoever used it; with the last line that it wrote to stderr."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that is listening."""
+
+    pid: int
+    ports: list[int]
+
+
+@contextmanager
+def server(kind: str, loop: str, core: int | None) -> Iterator[Server]:
+    """Run a server of this kind (`bench.servers.KINDS`) on this loop; it ends with the block."""
+    with tempfile.TemporaryFile("w+") as complaints:
+        with cores.on(core):
+            process = subprocess.Popen(
+                _command(kind, loop), stdout=subprocess.PIPE, stderr=complaints, text=True
+            )
+        assert process.stdout is not None
+        with process.stdout:
+            try:
+                yield _listening(process, process.stdout)
+            except Exception as error:
+                raise ServerError(f"{error}{_quoted(complaints)}") from error
+            finally:
+                process.kill()
+                process.wait()
+
+
+def _listening(process: subprocess.Popen[str], stdout: IO[str]) -> Server:
+    line = stdout.readline()
+    if not line:
+        raise RuntimeError(f"the server did not start (exit status {process.wait()})")
+    return Server(process.pid, json.loads(line)["ports"])
+
+
+def _quoted(complaints: IO[str]) -> str:
+    complaints.seek(0)
+    last = last_line(complaints.read())
+    return f"; the server said: {last}" if last else ""
+
+
+def last_line(text: str) -> str:
+    """Where a traceback names the error."""
+    lines = text.strip().splitlines()
+    return lines[-1].strip() if lines else ""
+
+
+def _command(kind: str, loop: str) -> list[str]:
+    if loop != LIMIT:
+        return [sys.executable, "-m", "bench.servers", kind, loop]
+    program = compiler.find("echo_epoll")
+    if program is None:
+        raise RuntimeError("echo_epoll has not been built")
+    return [str(program)]

@@ -1,0 +1,49 @@
+"""How long and how large the measurements are: one place for every such number."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Effort:
+    """The size of one run. Two runs compare only when they were made with the same effort."""
+
+    rounds: int
+    """Default number of rounds."""
+    micro_seconds: float
+    """A micro program is repeated until one run lasts this long."""
+    repeats: int
+    """Runs of a micro program after calibration; the best counts."""
+    warmup_seconds: float
+    """Load on an echo server before the measured interval begins."""
+    echo_seconds: float
+    """The measured interval of an echo run."""
+    connections: int
+    """Idle connections opened for the memory workloads, as far as RLIMIT_NOFILE allows."""
+    import_pairs: int
+    """Alternating pairs of fresh processes in one run of `import`."""
+
+
+FULL = Effort(
+    rounds=5,
+    micro_seconds=0.3,
+    repeats=3,
+    warmup_seconds=0.5,
+    echo_seconds=2.0,
+    connections=8000,
+    import_pairs=15,
+)
+
+QUICK = Effort(
+    rounds=2,
+    micro_seconds=0.03,
+    repeats=2,
+    warmup_seconds=0.1,
+    echo_seconds=0.4,
+    connections=1000,
+    import_pairs=4,
+)
+"""To see that everything runs. Its figures are not for quoting."""
+
+
+def effort(quick: bool) -> Effort:
+    return QUICK if quick else FULL

@@ -1,0 +1,54 @@
+"""The event loops that take part, and the one way to make each of them.
+
+Nothing here imports a loop until it is asked for: a worker process must hold the code of the loop
+it measures and of no other.
+"""
+
+import asyncio
+import importlib
+from importlib import metadata
+
+MODULES = {"asyncio": "asyncio", "uvloop": "uvloop", "rloop": "rloop", "treadle": "treadle"}
+"""Loop name -> the module whose `new_event_loop` makes it."""
+
+BASELINE = "uvloop"
+"""Ratios are taken to this loop."""
+
+SUBJECT = "treadle"
+"""Targets are set for this loop."""
+
+LIMIT = "c-epoll"
+"""Not a Python loop: the echo server in C, as the physical limit of the echo workloads."""
+
+LABELS = {LIMIT: "C epoll"}
+
+NAMES = (*MODULES, LIMIT)
+
+
+def new_loop(name: str) -> asyncio.AbstractEventLoop:
+    """Make a loop of this name, which the caller closes."""
+    loop = importlib.import_module(MODULES[name]).new_event_loop()
+    assert isinstance(loop, asyncio.AbstractEventLoop)
+    return loop
+
+
+def version(name: str) -> str:
+    """The version of the installed package; asyncio has none but Python's."""
+    if name == "asyncio":
+        return "standard library"
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return str(getattr(importlib.import_module(MODULES[name]), "__version__", "unknown"))
+
+
+def obstacle(name: str) -> str | None:
+    """Why this loop cannot be measured here; None when it can."""
+    module = MODULES[name]
+    try:
+        new_loop(name).close()
+    except ModuleNotFoundError as error:
+        return "not installed" if error.name == module else f"broken: {error}"
+    except Exception as error:
+        return f"broken: {type(error).__name__}: {error}"
+    return None

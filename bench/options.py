@@ -1,0 +1,137 @@
+"""The command line of `python -m bench`."""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from bench.effort import FULL, QUICK, effort
+from bench.loops import BASELINE, NAMES, SUBJECT
+from bench.targets import TARGETS
+from bench.workloads import CATALOGUE, Workload, find
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for, checked."""
+
+    loops: list[str]
+    workloads: list[Workload]
+    rounds: int
+    quick: bool
+    pythons: list[str]
+    json: str | None
+    """A path, "-" for stdout."""
+    check: bool
+    listing: bool
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"bench: {message}\n")
+
+
+def parse(arguments: list[str]) -> Options:
+    """Exits with status 2 and one line on stderr when something asked for does not exist."""
+    parser = _make_parser()
+    given = parser.parse_args(arguments)
+    loops = _loops(parser, given.loops)
+    workloads = _workloads(parser, given.only)
+    rounds = effort(given.quick).rounds if given.rounds is None else given.rounds
+    if rounds < 1:
+        parser.error("--rounds must be 1 or more")
+    if given.check:
+        _require_targets(parser, loops, workloads)
+    if given.json not in (None, "-"):
+        _require_writable(parser, Path(given.json))
+    return Options(
+        loops=loops,
+        workloads=workloads,
+        rounds=rounds,
+        quick=given.quick,
+        pythons=given.python or [sys.executable],
+        json=given.json,
+        check=given.check,
+        listing=given.list,
+    )
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m bench",
+        description="Compare event loops side by side. Lower figures are better.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--loops", metavar="NAME[,..]", help=f"of {', '.join(NAMES)} (default: all)")
+    add("--only", metavar="WORKLOAD[,..]", help="run these workloads only; see --list")
+    add("--list", action="store_true", help="list the workloads and their targets, run nothing")
+    add(
+        "--rounds",
+        type=int,
+        metavar="N",
+        help=f"rounds to run (default: {FULL.rounds}, with --quick {QUICK.rounds})",
+    )
+    add("--quick", action="store_true", help="short runs, to see that everything works")
+    add(
+        "--python",
+        action="append",
+        metavar="PATH",
+        help="run under this interpreter (repeatable; default: the one running this)",
+    )
+    add("--json", metavar="FILE", help="write everything raw; - writes it to stdout, and no table")
+    add(
+        "--check",
+        action="store_true",
+        help="exit with status 1, naming them, when targets are missed",
+    )
+    return parser
+
+
+def _names(text: str) -> list[str]:
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _loops(parser: argparse.ArgumentParser, text: str | None) -> list[str]:
+    if text is None:
+        return list(NAMES)
+    names = _names(text)
+    for name in names:
+        if name not in NAMES:
+            parser.error(f"there is no loop {name!r}; there are {', '.join(NAMES)}")
+    if not names:
+        parser.error("--loops names no loop")
+    return names
+
+
+def _workloads(parser: argparse.ArgumentParser, text: str | None) -> list[Workload]:
+    if text is None:
+        return list(CATALOGUE.values())
+    found = []
+    for name in _names(text):
+        workload = find(name)
+        if workload is None:
+            parser.error(f"there is no workload {name!r}; --list shows those that there are")
+        found.append(workload)
+    if not found:
+        parser.error("--only names no workload")
+    return found
+
+
+def _require_targets(
+    parser: argparse.ArgumentParser, loops: list[str], workloads: list[Workload]
+) -> None:
+    for name in (SUBJECT, BASELINE):
+        if name not in loops:
+            parser.error(f"--check needs {name} among --loops")
+    if not any(workload.name in TARGETS for workload in workloads):
+        parser.error("--check: none of these workloads has a target")
+
+
+def _require_writable(parser: argparse.ArgumentParser, path: Path) -> None:
+    """Now rather than after all the runs."""
+    if path.is_dir() or not path.parent.is_dir():
+        parser.error(f"--json: {path} cannot be written")

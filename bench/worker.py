@@ -1,0 +1,77 @@
+"""One run, in this process: `python -m bench.worker WORKLOAD LOOP full|quick`.
+
+It prints one line of JSON, the fields of an `Outcome`. `python -m bench.worker probe` instead tells
+about the interpreter and which loops it can make.
+"""
+
+import asyncio
+import json
+import platform
+import sys
+import traceback
+from dataclasses import asdict
+
+from bench import echo, idle, imports, loops, stopwatch
+from bench.effort import Effort, effort
+from bench.micro import PROGRAMS
+from bench.outcome import Outcome
+from bench.workloads import Shape, find
+
+
+def main(arguments: list[str]) -> int:
+    if arguments == ["probe"]:
+        print(json.dumps(probe()))
+        return 0
+    name, loop, size = arguments
+    try:
+        outcome = run(name, loop, effort(quick=size == "quick"))
+    except Exception as error:
+        traceback.print_exc()
+        outcome = Outcome(error=f"{type(error).__name__}: {error}")
+    print(json.dumps(asdict(outcome)))
+    return 0
+
+
+def run(name: str, loop: str, size: Effort) -> Outcome:
+    workload = find(name)
+    assert workload is not None, name
+    match workload.kind:
+        case "micro":
+            return _micro(name, loop, size)
+        case "echo":
+            shape = Shape.parse(name)
+            assert shape is not None
+            return echo.run(shape, loop, size)
+        case "idle":
+            return idle.run(name, loop, size)
+        case "import":
+            return imports.run(loop, size)
+
+
+def _micro(name: str, loop_name: str, size: Effort) -> Outcome:
+    loop = loops.new_loop(loop_name)
+    asyncio.set_event_loop(loop)
+    timing = stopwatch.measure(PROGRAMS[name], loop, size.micro_seconds, size.repeats)
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    return Outcome(figure=timing.best, detail={"all": timing.all, "operations": timing.operations})
+
+
+def probe() -> dict[str, object]:
+    """Facts about this interpreter and the loops in it."""
+    found = {}
+    for name in loops.MODULES:
+        obstacle = loops.obstacle(name)
+        found[name] = (
+            {"version": loops.version(name)} if obstacle is None else {"obstacle": obstacle}
+        )
+    return {
+        "version": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "build": sys.version,
+        "loops": found,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,104 @@
+"""Builds the compiled modules, from one explicit list.
+
+``TREADLE_PURE=1`` builds none and leaves a marker that says so. Otherwise a module that does not
+compile fails the build: there is no silent fallback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
+
+PURE = os.environ.get("TREADLE_PURE", "") not in ("", "0")
+TRACE = os.environ.get("TREADLE_BUILD_TRACE", "") not in ("", "0")  # Cython's annotated pages
+SANITIZE = os.environ.get("TREADLE_BUILD_ASAN", "") not in ("", "0")
+DECLARATIONS = sorted(map(str, Path("src/treadle").rglob("*.pxd")))  # one may lay out all
+JOBS = os.cpu_count() or 1
+ROOT = Path("src/treadle")
+
+# Ordinary Python with a .pxd beside it.
+MODULES = [
+    "_core/handles",
+    "_core/loop",
+    "_core/tasks",
+    "_core/timers",
+    "_core/wheel",
+    "_drivers/base",
+    "_drivers/selector",
+    "_net/buffer",
+    "_net/tcp",
+]
+# Compiled twins of plain modules: NAME is built from NAME_native.
+NATIVE = ["_core/clock", "_core/invoke", "_core/ready"]
+# Without a twin of the same name.
+LINUX = ["_drivers/epoll"]
+
+DIRECTIVES = {
+    "language_level": "3",
+    "annotation_typing": False,  # C types come from the .pxd alone
+    "binding": False,  # methods are plain descriptors: the interpreter calls them faster
+    "initializedcheck": False,
+    "cdivision": False,
+    "embedsignature": True,
+    "auto_pickle": False,
+}
+
+
+def compiler_flags() -> list[str]:
+    """Return the C compiler's flags: optimised, or with the address sanitizer."""
+    if SANITIZE:
+        return ["-O1", "-g", "-fsanitize=address", "-fno-omit-frame-pointer"]
+    return ["-O3", "-g1", "-fvisibility=hidden", "-fno-plt", "-Wno-unused-function"]
+
+
+def extension(name: str, source: str) -> Extension:
+    """Describe one compiled module."""
+    return Extension(
+        "treadle." + name.replace("/", "."),
+        [str(ROOT / f"{source}.py")],
+        extra_compile_args=compiler_flags(),
+        depends=DECLARATIONS,
+        extra_link_args=["-fsanitize=address"] if SANITIZE else [],
+    )
+
+
+def extensions() -> list[Extension]:
+    """Return every compiled module of this platform."""
+    if PURE:
+        return []
+    from Cython.Build import cythonize
+
+    found = [extension(name, name) for name in MODULES]
+    found += [extension(name, f"{name}_native") for name in NATIVE]
+    if sys.platform == "linux":
+        found += [extension(name, name) for name in LINUX]
+    built: list[Extension] = cythonize(
+        found,
+        compiler_directives=DIRECTIVES,
+        build_dir="build/cython",
+        include_path=["src"],
+        annotate=TRACE,
+        nthreads=JOBS if sys.platform == "linux" else 0,
+    )
+    return built
+
+
+class BuildPy(build_py):
+    """Copies the sources, and the marker where the user chose no compiled modules."""
+
+    def run(self) -> None:
+        """Copy, then mark."""
+        super().run()
+        if PURE and not self.editable_mode:
+            Path(self.build_lib, "treadle", ".build-pure").write_text("TREADLE_PURE=1\n")
+
+
+setup(
+    ext_modules=extensions(),
+    cmdclass={"build_py": BuildPy},
+    options={"build_ext": {"parallel": JOBS}},
+)

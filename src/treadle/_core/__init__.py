@@ -1,0 +1,1 @@
+"""The loop: ready queue, timers, handles, wake-up, signals, hooks."""

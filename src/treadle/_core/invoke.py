@@ -1,0 +1,55 @@
+"""Calling out: user code runs in its own context, and we know when it was a task's step.
+
+This is the plain twin; the compiled one is ``invoke_native.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import Context, copy_context
+from typing import Any
+
+__all__ = [
+    "current_context",
+    "invoke_method",
+    "invoke_method1",
+    "make_future",
+    "stepped_task",
+    "task_is_done",
+]
+
+
+def current_context() -> Context:
+    """Return a copy of the current context."""
+    return copy_context()
+
+
+def invoke_method(context: Context, owner: Any, name: str) -> Any:
+    """Call ``owner.name()`` in `context` and return what it returns."""
+    return context.run(getattr(owner, name))
+
+
+def invoke_method1(context: Context, owner: Any, name: str, argument: Any) -> Any:
+    """Call ``owner.name(argument)`` in `context` and return what it returns."""
+    return context.run(getattr(owner, name), argument)
+
+
+def make_future(keywords: dict[str, Any]) -> asyncio.Future[Any]:
+    """Make a future; `keywords` stays the caller's and is not changed."""
+    return asyncio.Future(**keywords)
+
+
+def stepped_task(callback: Any) -> Any:
+    """Return the C task whose step or wake-up `callback` is, or None.
+
+    A bound method of a task that is no step (``task.cancel``) may be returned as well: whoever asks
+    looks at the task afterwards, and a look does no harm.
+    """
+    owner = getattr(callback, "__self__", None)
+    return owner if isinstance(owner, asyncio.Task) else None
+
+
+def task_is_done(task: Any) -> bool:
+    """Say whether a task returned by `stepped_task` is done."""
+    done: bool = task.done()
+    return done

@@ -1,0 +1,129 @@
+# cython: annotation_typing=True
+"""Calling out, compiled: a context is entered and left without a ``Context.run`` in between.
+
+How a task's step looks. The C task hands the loop one of two callables: a ``TaskStepMethWrapper``
+(first step, and after a bare ``yield``), a private type that holds the task right behind its object
+header and shows it as ``__self__``; or a built-in method bound to the task (wake-up by a future).
+The private type is learned from a task that is stepped by hand when this module is imported, and
+the place of the task in it is checked against ``__self__`` there. Where that does not hold, no step
+of that kind is recognised, and finished tasks are found by the sweep in ``tasks.py`` instead.
+
+Ownership: every raw pointer here is borrowed from an argument and lives no longer than the call.
+"""
+
+import asyncio
+
+import cython
+from cython.cimports.cpython.object import PyObject, PyTypeObject
+from cython.cimports.treadle._sys.python import (
+    Py_TYPE,
+    PyCFunction_CheckExact,
+    PyCFunction_GET_SELF,
+    PyContext_Enter,
+    PyContext_Exit,
+    PyObject_Call,
+    PyObject_TypeCheck,
+    PyObject_Vectorcall,
+    PyObject_VectorcallMethod,
+    copy_context,
+    step_task,
+)
+
+_future_type = cython.declare(object, asyncio.Future)
+_no_args = cython.declare(tuple, ())
+_task_type = cython.declare(object, asyncio.Task)
+_task_done = cython.declare(object, asyncio.Task.done)
+_step_type = cython.declare(object, None)  # keeps `step_kind` alive
+task_kind = cython.declare(cython.pointer(PyTypeObject), cython.NULL)  # owned by _task_type
+step_kind = cython.declare(cython.pointer(PyTypeObject), cython.NULL)  # owned by _step_type
+
+
+def current_context():
+    """Return a copy of the current context."""
+    return copy_context()
+
+
+def invoke_method(context, owner, name):
+    """Call ``owner.name()`` in `context` and return what it returns."""
+    stack: cython.pointer(PyObject)[1]
+    stack[0] = cython.cast(cython.pointer(PyObject), owner)
+    PyContext_Enter(context)
+    try:
+        return PyObject_VectorcallMethod(name, stack, 1, cython.NULL)
+    finally:
+        PyContext_Exit(context)
+
+
+def invoke_method1(context, owner, name, argument):
+    """Call ``owner.name(argument)`` in `context` and return what it returns."""
+    stack: cython.pointer(PyObject)[2]
+    stack[0] = cython.cast(cython.pointer(PyObject), owner)
+    stack[1] = cython.cast(cython.pointer(PyObject), argument)
+    PyContext_Enter(context)
+    try:
+        return PyObject_VectorcallMethod(name, stack, 2, cython.NULL)
+    finally:
+        PyContext_Exit(context)
+
+
+def make_future(keywords: dict):
+    """Make a future; `keywords` stays the caller's and is not changed."""
+    if keywords is None:  # a loop whose __init__ was not called
+        raise AttributeError("the loop has not been initialised: call super().__init__()")
+    return PyObject_Call(_future_type, _no_args, keywords)
+
+
+def stepped_task(callback):
+    """Return the C task whose step or wake-up `callback` is, or None (see the plain twin)."""
+    raw: cython.pointer(PyObject) = cython.cast(cython.pointer(PyObject), callback)
+    owner: cython.pointer(PyObject) = cython.NULL
+    if Py_TYPE(raw) == step_kind:
+        owner = step_task(raw)
+    elif PyCFunction_CheckExact(raw):
+        owner = PyCFunction_GET_SELF(raw)
+    if owner == cython.NULL or not PyObject_TypeCheck(owner, task_kind):
+        return None
+    return cython.cast(object, owner)
+
+
+def task_is_done(task):
+    """Say whether a task returned by `stepped_task` is done."""
+    stack: cython.pointer(PyObject)[1]
+    stack[0] = cython.cast(cython.pointer(PyObject), task)
+    return PyObject_Vectorcall(_task_done, stack, 1, cython.NULL)
+
+
+@cython.cclass
+class _Probe:
+    """A loop just real enough for one task's first step."""
+
+    step: object
+
+    def get_debug(self):
+        return False
+
+    def call_soon(self, callback, *args, context=None):
+        self.step = callback
+
+
+async def _nothing():
+    pass
+
+
+def learn_step_type():
+    """Fill in `task_kind` and `step_kind`; called once, by this module."""
+    global _step_type, task_kind, step_kind
+    task_kind = cython.cast(cython.pointer(PyTypeObject), _task_type)
+    probe: _Probe = _Probe()
+    task = asyncio.Task(_nothing(), loop=probe)
+    step = probe.step
+    raw = cython.cast(cython.pointer(PyObject), step)
+    if type(step).__name__ == "TaskStepMethWrapper" and step.__self__ is task:
+        if step_task(raw) == cython.cast(cython.pointer(PyObject), task):
+            _step_type = type(step)
+            step_kind = cython.cast(cython.pointer(PyTypeObject), _step_type)
+    step()
+    task.result()
+
+
+learn_step_type()

@@ -1,0 +1,223 @@
+"""The driver contract: what the loop asks of the kernel, and what it hears back.
+
+A driver translates kernel events and holds no policy: fairness, flow control and cancellation live
+above it. The contract is shaped by completion, so that readiness (epoll, selectors), completion
+(io_uring) and a simulation fit behind it: a connection *receives* and is handed data, it does not
+ask whether it could read.
+
+Who owns what. An `Endpoint` owns its descriptor from `Driver.attach` on. The driver gives it a new
+generation then; an event that the kernel reports for an older generation of the same number is
+dropped. The descriptor is closed once, by `Driver.close`, and never otherwise.
+
+What a driver may not assume. Whatever it calls may run user code, and that may close this or any
+other endpoint, start new ones on the same descriptor numbers, or raise. After each call it looks at
+`endpoint.fd` and `endpoint.generation` again. KeyboardInterrupt and SystemExit pass through `wait`;
+events that were not dispatched by then are reported again by the next `wait`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+__all__ = [
+    "CONNECTION",
+    "LISTENER",
+    "READ",
+    "WATCH",
+    "WRITE",
+    "Connection",
+    "Driver",
+    "Endpoint",
+    "Listener",
+]
+
+READ = 1  # bits of `Endpoint.interest` and of the mask given to `Endpoint.ready`
+WRITE = 2
+
+WATCH = 0  # values of `Endpoint.kind`: what a driver does with an event
+CONNECTION = 1
+LISTENER = 2
+
+
+class Endpoint:
+    """A descriptor with one owner. This kind is told of raw readiness by `ready`."""
+
+    def __init__(self) -> None:
+        self.fd = -1  # -1 before `Driver.attach` and after `Driver.detach`
+        self.generation = 0  # given by the driver; 0 while detached
+        self.interest = 0  # READ | WRITE; written by the driver only
+        self.kind = WATCH
+
+    def ready(self, mask: int) -> None:
+        """Hear that the descriptor can be read (READ), written (WRITE), or has failed (both)."""
+        raise NotImplementedError
+
+
+class Connection(Endpoint):
+    """A stream of bytes. The driver receives for it while `start_receiving` is in force."""
+
+    def __init__(self) -> None:
+        Endpoint.__init__(self)
+        self.kind = CONNECTION
+        self.fills_buffer = False  # True: receive into what `receive_buffer` returns
+
+    def received(self, data: bytes) -> None:
+        """Take what arrived; never empty."""
+        raise NotImplementedError
+
+    def receive_buffer(self) -> Any:
+        """Return a writable buffer to receive into, or None to skip this time."""
+        raise NotImplementedError
+
+    def received_into(self, count: int) -> None:
+        """Hear that `count` bytes, at least one, are now in the buffer returned last."""
+        raise NotImplementedError
+
+    def received_eof(self) -> None:
+        """Hear that the peer will send nothing more."""
+        raise NotImplementedError
+
+    def receive_failed(self, exc: Exception) -> None:
+        """Hear that receiving failed for good: an OSError, or what a useless buffer raised."""
+        raise NotImplementedError
+
+    def send_ready(self) -> None:
+        """Hear that the kernel takes bytes again, after `Driver.await_send`."""
+        raise NotImplementedError
+
+
+class Listener(Endpoint):
+    """A listening socket. The driver accepts for it while `start_accepting` is in force."""
+
+    def __init__(self) -> None:
+        Endpoint.__init__(self)
+        self.kind = LISTENER
+        self.sock: Any = None  # the listening socket.socket; owned by the server
+        self.batch = 1  # how many connections to accept per event at most
+
+    def accepted(self, fd: int, peer: Any) -> None:
+        """Own a new non-blocking descriptor; `peer` is an address or what `peer_name` reads."""
+        raise NotImplementedError
+
+    def accept_failed(self, exc: OSError) -> None:
+        """Hear that accept(2) failed with something else than "nothing there"."""
+        raise NotImplementedError
+
+
+class Driver:
+    """The contract. `open` once, `close_driver` once, everything else in between."""
+
+    name = "none"
+
+    def open(self) -> None:
+        """Take the kernel objects that the driver needs; OSError when there are none."""
+        raise NotImplementedError
+
+    def close_driver(self) -> None:
+        """Give them back; forget the endpoints, which (but for watches) still own descriptors."""
+        raise NotImplementedError
+
+    def attach(self, endpoint: Endpoint, fd: int) -> None:
+        """Make `endpoint` the owner of `fd`.
+
+        ValueError when the number has a living owner. A watch is no owner: its descriptor is the
+        user's, who must have closed it for the number to come up again; so it is detached.
+        """
+        raise NotImplementedError
+
+    def detach(self, endpoint: Endpoint) -> int:
+        """End the ownership without closing; return the descriptor (-1 when there was none)."""
+        raise NotImplementedError
+
+    def owner(self, fd: int) -> Endpoint | None:
+        """Return the endpoint that owns `fd`, or None."""
+        raise NotImplementedError
+
+    def set_interest(self, endpoint: Endpoint, interest: int) -> None:
+        """Watch for exactly these events from now on; OSError when the kernel cannot."""
+        raise NotImplementedError
+
+    def renew_interest(self, endpoint: Endpoint, interest: int) -> None:
+        """Like `set_interest`, for a descriptor that may have been closed and opened meanwhile."""
+        raise NotImplementedError
+
+    def wait(self, timeout_ns: int) -> None:
+        """Wait for events and dispatch them.
+
+        -1: until there is one; 0: do not wait. Returns early after a signal or `wake`. Never
+        returns because of the timeout before `timeout_ns` have passed.
+        """
+        raise NotImplementedError
+
+    def wake(self) -> None:
+        """Make the `wait` that is under way, or the next one, return; from any thread."""
+        raise NotImplementedError
+
+    def send(self, connection: Connection, data: Any, offset: int) -> int:
+        """Send from ``data[offset:]`` what the kernel takes now; return the count, 0 when full.
+
+        Raises OSError when the connection is broken.
+        """
+        raise NotImplementedError
+
+    def send_many(self, connection: Connection, chunks: Any, offset: int) -> int:
+        """Send a sequence of bytes objects, the first from `offset` on, in one system call."""
+        raise NotImplementedError
+
+    # The rest is the same for every driver that watches real descriptors.
+
+    def close(self, endpoint: Endpoint) -> None:
+        """Detach and close the descriptor; the one place where a connection's is closed."""
+        fd = self.detach(endpoint)
+        if fd >= 0:
+            try:
+                os.close(fd)
+            except OSError:
+                # close(2): the descriptor is gone whatever it says; a retry could hit another's
+                pass
+
+    def start_receiving(self, connection: Connection) -> None:
+        """Receive from now on."""
+        self.set_interest(connection, connection.interest | READ)
+
+    def stop_receiving(self, connection: Connection) -> None:
+        """Stop receiving; what the kernel holds stays there."""
+        self.set_interest(connection, connection.interest & ~READ)
+
+    def await_send(self, connection: Connection) -> None:
+        """Call `send_ready` when the kernel takes bytes, until `forget_send`."""
+        self.set_interest(connection, connection.interest | WRITE)
+
+    def forget_send(self, connection: Connection) -> None:
+        """Stop calling `send_ready`."""
+        self.set_interest(connection, connection.interest & ~WRITE)
+
+    def start_accepting(self, listener: Listener) -> None:
+        """Accept from now on."""
+        self.set_interest(listener, READ)
+
+    def stop_accepting(self, listener: Listener) -> None:
+        """Stop accepting; what waits in the backlog stays there."""
+        self.set_interest(listener, 0)
+
+    def peer_name(self, peer: Any) -> Any:
+        """Return the address behind the `peer` of `Listener.accepted`."""
+        return peer
+
+    def local_name(self, fd: int) -> Any:
+        """Return the address that the socket `fd` is bound to."""
+        view = socket.socket(fileno=fd)
+        try:
+            return view.getsockname()
+        finally:
+            view.detach()
+
+    def shutdown_send(self, connection: Connection) -> None:
+        """Tell the peer that nothing more will be sent."""
+        view = socket.socket(fileno=connection.fd)
+        try:
+            view.shutdown(socket.SHUT_WR)
+        finally:
+            view.detach()

@@ -1,0 +1,27 @@
+cimport cython
+from libc.stdint cimport uint32_t, uint64_t
+
+from treadle._drivers.base cimport Connection, Driver, Endpoint, Listener
+from treadle._sys.epoll cimport epoll_event
+
+
+cdef class EpollDriver(Driver):
+    cdef int epoll_fd  # closed by release()
+    cdef int wake_fd  # an eventfd; closed by release()
+    cdef uint32_t generation  # of the endpoint attached last
+    cdef list owners  # by descriptor: Endpoint or None
+    cdef epoll_event *events  # MAX_EVENTS of them; freed by release()
+    cdef char *scratch  # SCRATCH_SIZE bytes; freed by release()
+    cdef bint has_pwait2
+
+    cdef release(self)
+    cdef repair(self, Endpoint endpoint, int operation, epoll_event *event)
+    cdef int poll(self, long long timeout_ns) noexcept  # -1 and errno, like the system call
+    cdef dispatch(self, uint64_t data, uint32_t mask)
+    cdef receive(self, Connection connection)
+    cdef receive_into(self, Connection connection)
+    cdef receive_ended(self, Connection connection, Py_ssize_t count, int error)
+    cdef accept(self, Listener listener)
+    cdef accept_ended(self, Listener listener, int error)
+    cdef drain_wake(self)
+    cdef Py_ssize_t sent(self, Py_ssize_t count) except -1

@@ -1,0 +1,77 @@
+"""The write buffer: bytes that the kernel did not take yet, and when to ask the protocol to pause.
+
+May not know sockets, drivers or protocols: it says *that* a mark was crossed, its owner calls.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+__all__ = ["DEFAULT_HIGH", "WriteBuffer"]
+
+DEFAULT_HIGH = 64 * 1024  # bytes; asyncio's default
+_LOW_FRACTION = 4  # low mark = high mark / 4 unless given
+
+
+class WriteBuffer:
+    """A queue of bytes objects with a high and a low mark.
+
+    Invariants: ``size == sum(map(len, chunks)) - offset``; ``0 <= offset < len(chunks[0])`` while
+    there are chunks, else 0; `paused` changes only by `crossed_high` and `crossed_low`, in turn.
+    """
+
+    def __init__(self) -> None:
+        self.chunks: deque[bytes] = deque()
+        self.offset = 0  # bytes of the first chunk that are sent already
+        self.size = 0  # bytes waiting
+        self.high = DEFAULT_HIGH
+        self.low = DEFAULT_HIGH // _LOW_FRACTION
+        self.paused = False  # the protocol was asked to pause and not yet to resume
+
+    def set_limits(self, high: int | None, low: int | None) -> None:
+        """Set the marks; one follows from the other as asyncio documents it."""
+        if high is None:
+            high = DEFAULT_HIGH if low is None else _LOW_FRACTION * low
+        if low is None:
+            low = high // _LOW_FRACTION
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self.high = high
+        self.low = low
+
+    def append(self, data: bytes) -> None:
+        """Add a non-empty chunk at the end."""
+        self.chunks.append(data)
+        self.size += len(data)
+
+    def consume(self, count: int) -> None:
+        """Take the first `count` bytes away; they have been sent."""
+        self.size -= count
+        count += self.offset
+        while count:
+            length = len(self.chunks[0])
+            if count < length:
+                break
+            self.chunks.popleft()
+            count -= length
+        self.offset = count
+
+    def clear(self) -> None:
+        """Drop everything that waits."""
+        self.chunks.clear()
+        self.offset = 0
+        self.size = 0
+
+    def crossed_high(self) -> bool:
+        """Say, once, that more is waiting than the high mark."""
+        if self.paused or self.size <= self.high:
+            return False
+        self.paused = True
+        return True
+
+    def crossed_low(self) -> bool:
+        """Say, once, that after a `crossed_high` no more is waiting than the low mark."""
+        if not self.paused or self.size > self.low:
+            return False
+        self.paused = False
+        return True

@@ -1,0 +1,65 @@
+cimport cython
+
+from treadle._core.invoke cimport invoke_method, invoke_method1
+from treadle._drivers.base cimport Connection, Driver
+from treadle._net.buffer cimport WriteBuffer
+
+cdef int OPEN
+cdef int FLUSHING
+cdef int LOST
+cdef int CLOSED
+cdef object _NEXT
+cdef object _Transport
+cdef object _BufferedProtocol
+
+
+cdef class StreamTransport(Connection):
+    cdef readonly object _loop
+    cdef Driver _driver
+    cdef readonly object _context
+    cdef readonly object _protocol
+    cdef readonly WriteBuffer _buffer
+    cdef object _server
+    cdef object _sock
+    cdef object _peer
+    cdef public dict _extra
+    cdef object _drained
+    cdef readonly int _number
+    cdef int _lost_writes
+    cdef readonly signed char _state
+    cdef bint _paused
+    cdef bint _eof_sent
+    cdef bint _eof_received
+    cdef bint _sock_is_ours
+    cdef dict __dict__
+    cdef object __weakref__
+
+    cdef received(self, data)
+    cdef receive_buffer(self)
+    cdef received_into(self, Py_ssize_t count)
+    cdef received_eof(self)
+    cdef receive_failed(self, exc)
+    cdef send_ready(self)
+
+    cdef _lose(self, exc)
+    cdef _finish(self)
+    cdef _release(self)
+    cdef _enter(self, int state)
+    cdef _report(self, exc, str message)
+    cdef _find_out(self, str name)
+    cdef _remember_name(self)
+    cdef _socket(self)
+    @cython.locals(buffer=WriteBuffer)
+    cdef _keep(self, data, Py_ssize_t sent)
+    @cython.locals(buffer=WriteBuffer, count=Py_ssize_t)
+    cdef bint _flush(self) except -1
+    cdef _shutdown_send(self)
+    cdef _count_lost_write(self)
+    cdef WriteBuffer _make_buffer(self)
+    cdef _maybe_pause(self)
+    cdef _resume_protocol(self)
+    cdef _tell_hooks(self, bint waiting)
+
+
+cdef _flat(data)
+cdef bytes _as_bytes(data)

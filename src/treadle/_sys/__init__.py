@@ -1,0 +1,1 @@
+"""Declarations of C functions and structs; nothing else."""

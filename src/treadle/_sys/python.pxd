@@ -1,0 +1,69 @@
+"""What we use of CPython's C API, with the failure of each call declared."""
+
+from cpython.object cimport PyObject, PyTypeObject
+
+
+cdef extern from "Python.h":
+    # contexts: -1 and an exception when the context is already entered, or not the current one
+    int PyContext_Enter(object context) except -1
+    int PyContext_Exit(object context) except -1
+    object copy_context "PyContext_CopyCurrent" ()
+
+    # calls: a new reference, or NULL and an exception
+    object PyObject_Call(object callable, object args, object keywords)
+    object PyObject_Vectorcall(object callable, PyObject **args, size_t nargsf, PyObject *names)
+    object PyObject_VectorcallMethod(object name, PyObject **args, size_t nargsf, PyObject *names)
+
+    Py_ssize_t Py_REFCNT (PyObject *o) noexcept
+    PyTypeObject PyFunction_Type
+    PyTypeObject PyMethod_Type
+    PyTypeObject *Py_TYPE "Py_TYPE" (PyObject *o) noexcept
+    bint PyObject_TypeCheck(PyObject *o, PyTypeObject *kind) noexcept
+    bint PyCFunction_CheckExact(PyObject *o) noexcept
+    PyObject *PyCFunction_GET_SELF(PyObject *o) noexcept  # borrowed; NULL for a static function
+    bint PyCallable_Check(object o) noexcept
+
+    Py_ssize_t PyTuple_GET_SIZE(object items) noexcept
+
+    int PyErr_CheckSignals() except -1
+    object PyErr_SetFromErrno(object kind)  # always raises
+
+    object PyBytes_FromStringAndSize(const char *data, Py_ssize_t size)
+    char *PyBytes_AS_STRING(object data) noexcept
+    Py_ssize_t PyBytes_GET_SIZE(object data) noexcept
+
+
+cdef extern from *:
+    """
+    #define treadle_step_task(step) (((PyObject **)((char *)(step) + sizeof(PyObject)))[0])
+    static inline int treadle_has_weakrefs(PyObject *o) {
+        Py_ssize_t offset = Py_TYPE(o)->tp_weaklistoffset;
+        return offset > 0 && *(PyObject **)((char *)o + offset) != NULL;
+    }
+    static inline int treadle_raise_pending(void) {
+        return -1;
+    }
+    static inline int treadle_call_in_context(PyObject *context, PyObject *callback, PyObject *args) {
+        PyObject *result;
+        if (PyContext_Enter(context) < 0) {
+            return -1;
+        }
+        result = PyObject_Vectorcall(
+            callback, ((PyTupleObject *)args)->ob_item, PyTuple_GET_SIZE(args), NULL);
+        if (PyContext_Exit(context) < 0) {
+            Py_XDECREF(result);
+            return -1;
+        }
+        if (result == NULL) {
+            return -1;
+        }
+        Py_DECREF(result);
+        return 0;
+    }
+    """
+    bint has_weakrefs "treadle_has_weakrefs" (PyObject *o) noexcept
+    # 0, or -1 with an exception pending, which `raise_pending` takes up
+    int call_in_context "treadle_call_in_context" (
+        object context, object callback, object args) noexcept
+    int raise_pending "treadle_raise_pending" () except -1
+    PyObject *step_task "treadle_step_task" (PyObject *step) noexcept  # borrowed from the step

@@ -1,0 +1,1 @@
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec

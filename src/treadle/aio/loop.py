@@ -1,0 +1,54 @@
+"""The loop that users get: all the parts in one class."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from typing import Any
+
+from treadle._core.clock import Clock
+from treadle._core.loop import LoopCore
+from treadle._drivers import make_driver
+from treadle._drivers.base import Driver
+from treadle._net.methods import NetMethods
+
+__all__ = ["Loop", "new_event_loop"]
+
+
+class Loop(NetMethods, LoopCore, asyncio.AbstractEventLoop):  # type: ignore[misc]
+    """An event loop for asyncio programs.
+
+    `driver` is the name of a driver (``"epoll"``, ``"selector"``) or a driver; without one the
+    environment variable ``TREADLE_DRIVER`` decides, or what is best here. `clock` is what
+    ``loop.time()`` reads.
+
+    >>> import asyncio, treadle
+    >>> with asyncio.Runner(loop_factory=treadle.Loop) as runner:
+    ...     runner.run(asyncio.sleep(0, "done"))
+    'done'
+    """
+
+    def __init__(self, driver: Driver | str | None = None, clock: Clock | None = None) -> None:
+        if not isinstance(driver, Driver):
+            driver = make_driver(driver)
+        super().__init__(driver, clock if clock is not None else Clock())
+
+    def __del__(self, _warn: Any = warnings.warn) -> None:
+        if getattr(self, "_watches", None) is not None and not self.is_closed():
+            _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
+            if not self.is_running():
+                self.close()
+
+
+Loop.__module__ = "treadle"
+
+
+def new_event_loop() -> Loop:
+    """Make a loop; the ``loop_factory`` for `asyncio.Runner` and for servers.
+
+    >>> import asyncio, treadle
+    >>> with asyncio.Runner(loop_factory=treadle.new_event_loop) as runner:
+    ...     type(runner.get_loop())
+    <class 'treadle.Loop'>
+    """
+    return Loop()  # type: ignore[abstract]

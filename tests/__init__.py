@@ -1,0 +1,1 @@
+"""treadle's tests; see conftest.py for the fixtures that they share."""
