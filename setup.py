@@ -30,6 +30,7 @@ MODULES = [
     "_drivers/base",
     "_drivers/selector",
     "_net/buffer",
+    "_net/pipes",
     "_net/tcp",
 ]
 # Compiled twins of plain modules: NAME is built from NAME_native.

@@ -12,4 +12,7 @@ cdef class LoopCore(Wheel):
     cdef readonly object _executors
     cdef readonly object _signals
     cdef readonly object _watches
+    cdef public object _children
+    cdef readonly bint _inherited
+    cdef object _never_run
     cdef object __weakref__

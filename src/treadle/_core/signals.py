@@ -70,6 +70,26 @@ class Signals:
             self._sender.close()
             self._sender = None
 
+    def disown(self) -> None:
+        """In a forked child, let the parent's loop hear nothing of this process's signals.
+
+        Signals that the loop would have handled have their default effect again: there is nobody
+        here to handle them, and a child that ignored SIGTERM could not be ended.
+        """
+        if self._installed:
+            self._installed = False
+            signal.set_wakeup_fd(-1)
+        for sig in self._handlers:
+            if signal.getsignal(sig) is _ignore:
+                signal.signal(sig, _default_handler(sig))
+        self._handlers = {}
+        if self._mailbox is not None:
+            self._mailbox.receiver.close()
+            self._mailbox = None
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None
+
     def add(self, sig: int, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
         """Call ``callback(*args)`` in the loop for each signal `sig`."""
         if asyncio.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
@@ -103,9 +123,8 @@ class Signals:
         if sig not in self._handlers:
             return False
         self._forget(sig)
-        handler = signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL
         try:
-            signal.signal(sig, handler)
+            signal.signal(sig, _default_handler(sig))
         except OSError as exc:
             raise _explained(exc, sig) from None
         return True
@@ -171,6 +190,10 @@ class _Mailbox(Endpoint):
 
 def _ignore(sig: int, frame: object) -> None:
     """Stand in as a handler; the work is done when the loop reads the number."""
+
+
+def _default_handler(sig: int) -> Any:
+    return signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL
 
 
 def _explained(exc: OSError, sig: int) -> Exception:

@@ -206,6 +206,14 @@ class Wheel(Owner):
         self._ready.clear()
         self._timers.clear()
 
+    def _take_scheduled(self) -> list[Handle]:
+        """Take everything out without dropping it."""
+        taken: list[Handle] = list(self._timers.heap)
+        while self._ready.count > 0:
+            taken.append(self._ready.pop())
+        self._timers.clear()
+        return taken
+
     # one turn ------------------------------------------------------------------------------
 
     def _turn_forever(self) -> None:
@@ -340,8 +348,7 @@ class Wheel(Owner):
     # checks and reports --------------------------------------------------------------------
 
     def _check_closed(self) -> None:
-        if self._closed:
-            raise RuntimeError("Event loop is closed")
+        raise NotImplementedError
 
     def _check_call(self, callback: Any, method: str, same_thread: bool) -> None:
         self._check_closed()

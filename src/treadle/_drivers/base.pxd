@@ -21,6 +21,10 @@ cdef class Connection(Endpoint):
     cdef send_ready(self)
 
 
+cdef class Pipe(Connection):
+    cdef hung_up(self)
+
+
 cdef class Listener(Endpoint):
     cdef public object sock
     cdef public int batch
@@ -32,11 +36,13 @@ cdef class Listener(Endpoint):
 cdef class Driver:
     cpdef open(self)
     cpdef close_driver(self)
+    cpdef disown(self)
     cpdef attach(self, Endpoint endpoint, int fd)
     cpdef int detach(self, Endpoint endpoint) except -2
     cpdef owner(self, int fd)
     cpdef set_interest(self, Endpoint endpoint, int interest)
     cpdef renew_interest(self, Endpoint endpoint, int interest)
+    cpdef receive(self, Connection connection)
     cpdef wait(self, long long timeout_ns)
     cpdef wake(self)
     cpdef Py_ssize_t send(self, Connection connection, data, Py_ssize_t offset) except -1
@@ -46,6 +52,7 @@ cdef class Driver:
     cpdef stop_receiving(self, Connection connection)
     cpdef await_send(self, Connection connection)
     cpdef forget_send(self, Connection connection)
+    cpdef await_hangup(self, Pipe pipe)
     cpdef start_accepting(self, Listener listener)
     cpdef stop_accepting(self, Listener listener)
     cpdef peer_name(self, peer)

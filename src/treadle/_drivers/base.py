@@ -23,7 +23,10 @@ from typing import Any
 
 __all__ = [
     "CONNECTION",
+    "HANGUP",
     "LISTENER",
+    "MADE_ELSEWHERE",
+    "PIPE",
     "READ",
     "WATCH",
     "WRITE",
@@ -31,14 +34,23 @@ __all__ = [
     "Driver",
     "Endpoint",
     "Listener",
+    "Pipe",
 ]
 
 READ = 1  # bits of `Endpoint.interest` and of the mask given to `Endpoint.ready`
 WRITE = 2
+HANGUP = 8  # in `Endpoint.interest` of a pipe only: the other end is gone
 
 WATCH = 0  # values of `Endpoint.kind`: what a driver does with an event
 CONNECTION = 1
 LISTENER = 2
+PIPE = 3
+
+
+MADE_ELSEWHERE = (
+    "this event loop was made in another process, of which this one is a fork: "
+    "make a new event loop here, and run that"
+)
 
 
 class Endpoint:
@@ -89,6 +101,18 @@ class Connection(Endpoint):
         raise NotImplementedError
 
 
+class Pipe(Connection):
+    """A stream of bytes behind a descriptor that may be no socket: a pipe, a terminal."""
+
+    def __init__(self) -> None:
+        Connection.__init__(self)
+        self.kind = PIPE
+
+    def hung_up(self) -> None:
+        """Hear that nobody will read what is sent, after `Driver.await_hangup`."""
+        raise NotImplementedError
+
+
 class Listener(Endpoint):
     """A listening socket. The driver accepts for it while `start_accepting` is in force."""
 
@@ -120,6 +144,14 @@ class Driver:
         """Give them back; forget the endpoints, which (but for watches) still own descriptors."""
         raise NotImplementedError
 
+    def disown(self) -> None:
+        """In a forked child, part with the parent's driver; `wait` may be on the stack.
+
+        The kernel objects are the parent's too, so nothing is asked of them: this process only
+        closes its descriptors of them. Endpoints are forgotten as by `close_driver`.
+        """
+        raise NotImplementedError
+
     def attach(self, endpoint: Endpoint, fd: int) -> None:
         """Make `endpoint` the owner of `fd`.
 
@@ -142,6 +174,10 @@ class Driver:
 
     def renew_interest(self, endpoint: Endpoint, interest: int) -> None:
         """Like `set_interest`, for a descriptor that may have been closed and opened meanwhile."""
+        raise NotImplementedError
+
+    def receive(self, connection: Connection) -> None:
+        """Receive once now, whether or not an event came; nothing there is no failure."""
         raise NotImplementedError
 
     def wait(self, timeout_ns: int) -> None:
@@ -194,6 +230,14 @@ class Driver:
     def forget_send(self, connection: Connection) -> None:
         """Stop calling `send_ready`."""
         self.set_interest(connection, connection.interest & ~WRITE)
+
+    def await_hangup(self, pipe: Pipe) -> None:
+        """Call `hung_up` when the other end is gone.
+
+        A driver that cannot tell this from data that nobody reads gives up when such data comes;
+        then the next `send` fails and tells.
+        """
+        self.set_interest(pipe, pipe.interest | HANGUP)
 
     def start_accepting(self, listener: Listener) -> None:
         """Accept from now on."""

@@ -55,6 +55,7 @@ from cython.cimports.treadle._sys.epoll import (
     EPOLLHUP,
     EPOLLIN,
     EPOLLOUT,
+    EPOLLRDHUP,
     F_GETFD,
     close,
     epoll_create1,
@@ -89,15 +90,18 @@ from cython.cimports.treadle._sys.socket import (
     sockaddr,
     sockaddr_storage,
     socklen_t,
+    writev,
 )
 
-from treadle._drivers.base import Connection, Driver, Endpoint, Listener
+from treadle._drivers.base import MADE_ELSEWHERE, Connection, Driver, Endpoint, Listener, Pipe
 
 READ = cython.declare(cython.int, 1)
 WRITE = cython.declare(cython.int, 2)
+HANGUP = cython.declare(cython.int, 8)
 WATCH = cython.declare(cython.int, 0)
 CONNECTION = cython.declare(cython.int, 1)
 LISTENER = cython.declare(cython.int, 2)
+PIPE = cython.declare(cython.int, 3)
 
 MAX_EVENTS = cython.declare(cython.int, 1024)  # per wait; what is left is reported by the next
 SCRATCH_SIZE = cython.declare(cython.Py_ssize_t, 256 * 1024)  # bytes per receive at most
@@ -120,6 +124,7 @@ class EpollDriver(Driver):
         self.events = cython.NULL
         self.scratch = cython.NULL
         self.has_pwait2 = True
+        self.ended = "Event loop is closed"
 
     def __dealloc__(self):
         self.release()
@@ -146,6 +151,17 @@ class EpollDriver(Driver):
 
     def close_driver(self):
         """Give them back; forget the endpoints, which (but for watches) still own descriptors."""
+        self.forget()
+        self.release()
+
+    def disown(self):
+        """Part with the parent's driver in a forked child (see `Driver.disown`)."""
+        self.ended = MADE_ELSEWHERE
+        self.forget()
+        self.close_descriptors()  # no more is freed: `wait` may be reading from the events
+
+    def forget(self):
+        """Let every endpoint go, without a word to the kernel."""
         endpoint: Endpoint
         forgotten: list = self.owners
         self.owners = []
@@ -156,20 +172,23 @@ class EpollDriver(Driver):
                 endpoint.generation = 0
                 if endpoint.kind == WATCH:
                     endpoint.fd = -1
-        self.release()
 
     def release(self):
         """Free what `open` took; harmless when repeated."""
+        self.close_descriptors()
+        PyMem_Free(self.events)
+        PyMem_Free(self.scratch)
+        self.events = cython.NULL
+        self.scratch = cython.NULL
+
+    def close_descriptors(self):
+        """Close what `open` opened; harmless when repeated."""
         if self.epoll_fd >= 0:
             close(self.epoll_fd)
         if self.wake_fd >= 0:
             close(self.wake_fd)
         self.epoll_fd = -1
         self.wake_fd = -1
-        PyMem_Free(self.events)
-        PyMem_Free(self.scratch)
-        self.events = cython.NULL
-        self.scratch = cython.NULL
 
     def attach(self, endpoint: Endpoint, fd):
         """Make `endpoint` the owner of `fd`; ValueError when the number has a living owner."""
@@ -221,7 +240,11 @@ class EpollDriver(Driver):
     def renew_interest(self, endpoint: Endpoint, interest):
         """Like `set_interest`, for a descriptor that may have been closed and opened meanwhile."""
         event: epoll_event
-        event.events = (EPOLLIN if interest & READ else 0) | (EPOLLOUT if interest & WRITE else 0)
+        event.events = (
+            (EPOLLIN if interest & READ else 0)
+            | (EPOLLOUT if interest & WRITE else 0)
+            | (EPOLLRDHUP if interest & HANGUP else 0)
+        )
         event.data.u64 = (cython.cast(uint64_t, endpoint.generation) << 32) | cython.cast(
             uint64_t, endpoint.fd
         )
@@ -236,6 +259,8 @@ class EpollDriver(Driver):
 
     def repair(self, endpoint: Endpoint, operation, event):
         """Make up for a descriptor that the user closed, or opened again, behind our back."""
+        if self.epoll_fd < 0:
+            raise RuntimeError(self.ended)
         if operation == EPOLL_CTL_DEL and (errno == ENOENT or errno == EBADF):
             return
         if operation == EPOLL_CTL_MOD and errno == ENOENT:
@@ -308,14 +333,38 @@ class EpollDriver(Driver):
                 connection.send_ready()
         elif endpoint.kind == LISTENER:
             self.accept(cython.cast(Listener, endpoint))
+        elif endpoint.kind == PIPE:
+            self.dispatch_pipe(cython.cast(Pipe, endpoint), mask)
         else:
             endpoint.ready(
                 (READ if failed or mask & EPOLLIN else 0)
                 | (WRITE if failed or mask & EPOLLOUT else 0)
             )
 
+    def dispatch_pipe(self, pipe: Pipe, mask):
+        """Hand one event to a pipe."""
+        generation: cython.uint = pipe.generation
+        failed: cython.bint = mask & (EPOLLERR | EPOLLHUP) != 0
+        if pipe.interest & HANGUP and (failed or mask & EPOLLRDHUP):
+            pipe.hung_up()
+        if pipe.generation == generation and pipe.interest & READ and (failed or mask & EPOLLIN):
+            self.receive_from_pipe(pipe)
+        if pipe.generation == generation and pipe.interest & WRITE and (failed or mask & EPOLLOUT):
+            pipe.send_ready()
+
+    def receive_from_pipe(self, pipe: Pipe):
+        """Receive once from what may be no socket."""
+        count: cython.Py_ssize_t = read(pipe.fd, self.scratch, SCRATCH_SIZE)
+        if count > 0:
+            pipe.received(PyBytes_FromStringAndSize(self.scratch, count))
+        else:
+            self.receive_ended(pipe, count, errno)
+
     def receive(self, connection: Connection):
         """Receive once for a connection and hand over what came."""
+        if connection.kind == PIPE:
+            self.receive_from_pipe(cython.cast(Pipe, connection))
+            return
         if connection.fills_buffer:
             self.receive_into(connection)
             return
@@ -418,6 +467,8 @@ class EpollDriver(Driver):
         """Send from ``data[offset:]`` what the kernel takes now; return the count, 0 when full."""
         view: cython.Py_buffer
         count: cython.Py_ssize_t
+        if connection.kind == PIPE:
+            return self.send_to_pipe(connection.fd, data, offset)
         if isinstance(data, bytes):
             count = send(
                 connection.fd,
@@ -436,6 +487,16 @@ class EpollDriver(Driver):
             PyBuffer_Release(cython.address(view))
         return self.sent(count)
 
+    def send_to_pipe(self, fd, data, offset):
+        """Do what `send` does, to what may be no socket; SIGPIPE is ignored by Python."""
+        view: cython.Py_buffer
+        PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
+        count: cython.Py_ssize_t = write(
+            fd, cython.cast(cython.p_char, view.buf) + offset, view.len - offset
+        )
+        PyBuffer_Release(cython.address(view))
+        return self.sent(count)
+
     def send_many(self, connection: Connection, chunks, offset):
         """Send a sequence of bytes objects, the first from `offset` on, in one system call."""
         vector: iovec[64]
@@ -448,6 +509,8 @@ class EpollDriver(Driver):
             vector[used].iov_len = PyBytes_GET_SIZE(chunk) - offset
             offset = 0
             used += 1
+        if connection.kind == PIPE:
+            return self.sent(writev(connection.fd, vector, used))
         memset(cython.address(message), 0, cython.sizeof(msghdr))
         message.msg_iov = vector
         message.msg_iovlen = used

@@ -8,6 +8,8 @@ cdef extern from "<sys/uio.h>" nogil:
         void *iov_base
         size_t iov_len
 
+    ssize_t writev(int fd, const iovec *pieces, int count)
+
 
 cdef extern from "<sys/socket.h>" nogil:
     ctypedef unsigned int socklen_t
