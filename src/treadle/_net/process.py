@@ -47,7 +47,7 @@ async def start_process(
     popen = subprocess.Popen(args, **keywords)
     transport = ProcessTransport(loop, protocol, popen)
     waiter = loop.create_future()
-    loop.call_soon(transport._begin, waiter)
+    loop.call_soon(transport._begin, waiter, context=transport._context)
     try:
         await waiter
     except BaseException:
@@ -110,14 +110,14 @@ class ProcessTransport(asyncio.SubprocessTransport):
                 transport.adopt(file, False)
             except Exception as exc:
                 self._adopt_error = exc
+                self._protocol = asyncio.SubprocessProtocol()  # the user's hears of nothing
                 file.close()
                 continue
             pipe.transport = transport
             self._pipes[number] = pipe
 
     def _begin(self, waiter: asyncio.Future[None]) -> None:
-        if self._adopt_error is None:
-            self._call("connection_made", self)
+        self._call("connection_made", self)
         for pipe in list(self._pipes.values()):
             pipe.transport.begin(None)
         self._child.watch()
@@ -267,7 +267,7 @@ class PipeProtocol(asyncio.Protocol):
     """Hears one pipe and tells the process's protocol."""
 
     def __init__(self, process: ProcessTransport, number: int) -> None:
-        self._process = process
+        self._process: Any = process  # None again after connection_lost
         self._number = number
         self.transport: Any = None
         self.lost = False
@@ -284,7 +284,8 @@ class PipeProtocol(asyncio.Protocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Hand on."""
         self.lost = True
-        self._process._pipe_lost(self._number, exc)
+        process, self._process = self._process, None
+        process._pipe_lost(self._number, exc)
 
     def pause_writing(self) -> None:
         """Hand on."""
