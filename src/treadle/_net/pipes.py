@@ -49,7 +49,7 @@ _STATE_NAMES = {OPEN: "", FLUSHING: "closing", LOST: "closing", CLOSED: "closed"
 _SILENT_WRITES = 5  # writes on a lost pipe before a warning is logged, as in asyncio
 
 _ReadTransport = asyncio.ReadTransport
-_WriteTransport = asyncio.WriteTransport
+_WriteTransport = asyncio.Transport  # what asyncio's writing ends are, too
 
 
 class PipeTransport(Pipe):
