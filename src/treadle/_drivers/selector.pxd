@@ -1,6 +1,6 @@
 cimport cython
 
-from treadle._drivers.base cimport Connection, Driver, Endpoint, Listener
+from treadle._drivers.base cimport Connection, Datagrams, Driver, Endpoint, Listener
 
 
 cdef class SelectorDriver(Driver):
@@ -17,4 +17,6 @@ cdef class SelectorDriver(Driver):
     cdef _dispatch(self, Endpoint endpoint, unsigned int generation, int mask)
     cdef _receive(self, Connection connection)
     cdef _receive_into(self, Connection connection)
+    cdef _dispatch_datagrams(self, Datagrams endpoint, unsigned int generation, int mask)
+    cdef _receive_datagrams(self, Datagrams endpoint)
     cdef _accept(self, Listener endpoint)
