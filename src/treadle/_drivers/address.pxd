@@ -4,7 +4,5 @@ cpdef object encode_address(int family, object address)
 
 cdef class AddressBook:
     cdef dict names  # address by sockaddr
-    cdef dict sockaddrs  # the other way round
 
     cpdef name_of(self, bytes raw)
-    cpdef sockaddr_of(self, int family, address)

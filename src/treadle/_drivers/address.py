@@ -15,7 +15,7 @@ from typing import Any, cast
 
 __all__ = ["AddressBook", "decode_address", "encode_address"]
 
-_REMEMBERED = 1024  # addresses, each way
+_REMEMBERED = 1024  # addresses, until all are forgotten
 _HIGHEST_PORT = 0xFFFF
 _HIGHEST_FLOW = 0xFFFFF  # 20 bits, RFC 8200; what the socket module takes
 _HIGHEST_SCOPE = 0xFFFFFFFF
@@ -63,10 +63,7 @@ def encode_address(family: int, address: object) -> bytes | None:
         packed = socket.inet_pton(family, host)
     except (OSError, ValueError):
         return None
-    port: int
-    flow: int
-    scope: int
-    port, flow, scope = (*numbers, 0, 0)[:3]
+    port, flow, scope = cast("tuple[int, int, int]", (*numbers, 0, 0)[:3])
     head = family.to_bytes(2, sys.byteorder)
     if not 0 <= port <= _HIGHEST_PORT:
         return None
@@ -79,14 +76,13 @@ def encode_address(family: int, address: object) -> bytes | None:
 
 
 class AddressBook:
-    """Converts like the two functions, and remembers the last few: peers repeat."""
+    """Decodes addresses, and remembers the last ones: peers repeat."""
 
     def __init__(self) -> None:
         self.names: dict[bytes, object] = {}
-        self.sockaddrs: dict[Any, bytes] = {}
 
     def name_of(self, raw: bytes) -> object:
-        """Return the address that a sockaddr means."""
+        """Return what `decode_address` returns."""
         name = self.names.get(raw)
         if name is None:
             name = decode_address(raw)
@@ -94,20 +90,6 @@ class AddressBook:
                 self.names.clear()
             self.names[raw] = name
         return name
-
-    def sockaddr_of(self, family: int, address: object) -> bytes | None:
-        """Return the sockaddr for an address of this family, or None; see `encode_address`."""
-        if not _has_exact_types(address):
-            return None  # ("::1", 80.0) is no address, but equal to one
-        raw = self.sockaddrs.get(address)
-        if raw is None:
-            raw = encode_address(family, address)
-            if raw is None:
-                return None
-            if len(self.sockaddrs) >= _REMEMBERED:
-                self.sockaddrs.clear()
-            self.sockaddrs[address] = raw
-        return raw if int.from_bytes(raw[:2], sys.byteorder) == family else None
 
 
 def _has_exact_types(address: object) -> bool:

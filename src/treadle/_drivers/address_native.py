@@ -36,7 +36,7 @@ from cython.cimports.treadle._sys.socket import (
     sockaddr_storage,
 )
 
-_remembered = cython.declare(cython.Py_ssize_t, 1024)  # addresses, each way
+_remembered = cython.declare(cython.Py_ssize_t, 1024)  # addresses, until all are forgotten
 _highest_flow = cython.declare(cython.longlong, 0xFFFFF)  # 20 bits, RFC 8200
 
 
@@ -150,14 +150,13 @@ def _has_exact_types(address) -> cython.bint:
 
 
 class AddressBook:
-    """Converts like the two functions, and remembers the last few: peers repeat."""
+    """Decodes addresses, and remembers the last ones: peers repeat."""
 
     def __init__(self):
         self.names = {}
-        self.sockaddrs = {}
 
     def name_of(self, raw: bytes):
-        """Return the address that a sockaddr means."""
+        """Return what `decode_address` returns."""
         name = self.names.get(raw)
         if name is None:
             name = decode_address(raw)
@@ -165,20 +164,3 @@ class AddressBook:
                 self.names.clear()
             self.names[raw] = name
         return name
-
-    def sockaddr_of(self, family, address):
-        """Return the sockaddr for an address of this family, or None; see `encode_address`."""
-        if not _has_exact_types(address):
-            return None  # ("::1", 80.0) is no address, but equal to one
-        raw = self.sockaddrs.get(address)
-        if raw is None:
-            raw = encode_address(family, address)
-            if raw is None:
-                return None
-            if len(self.sockaddrs) >= _remembered:
-                self.sockaddrs.clear()
-            self.sockaddrs[address] = raw
-        found: cython.pointer(sockaddr) = cython.cast(
-            cython.pointer(sockaddr), PyBytes_AS_STRING(raw)
-        )
-        return raw if found.sa_family == family else None

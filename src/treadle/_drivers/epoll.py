@@ -44,7 +44,7 @@ from cython.cimports.libc.errno import (
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memset
 from cython.cimports.posix.time import timespec
-from cython.cimports.treadle._drivers.address import AddressBook, decode_address
+from cython.cimports.treadle._drivers.address import AddressBook, decode_address, encode_address
 from cython.cimports.treadle._sys.epoll import (
     EFD_CLOEXEC,
     EFD_NONBLOCK,
@@ -518,7 +518,7 @@ class EpollDriver(Driver):
         raw = None
         error: cython.int
         if address is not None:
-            raw = self.addresses.sockaddr_of(endpoint.family, address)
+            raw = encode_address(endpoint.family, address)
             if raw is None:
                 return self.send_foreign(endpoint, data, address)
         if isinstance(data, bytes):
