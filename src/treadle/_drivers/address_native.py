@@ -30,7 +30,6 @@ from cython.cimports.treadle._sys.socket import (
     inet_pton,
     ntohl,
     ntohs,
-    sockaddr,
     sockaddr_in,
     sockaddr_in6,
     sockaddr_storage,
