@@ -10,7 +10,6 @@ cdef int LOST
 cdef int CLOSED
 cdef int _BATCH
 cdef object _NEXT
-cdef object _DatagramTransport
 
 
 cdef class DatagramTransport(Datagrams):

@@ -47,7 +47,10 @@ _SILENT_WRITES = 5  # writes on a closed transport before a warning is logged, a
 _BATCH = 32  # datagrams per event, each way, before others get their turn
 _REST = 0.001  # seconds without sending, where the kernel has no event for "try again"
 
-_DatagramTransport = asyncio.DatagramTransport
+
+
+class Kind(asyncio.Transport, asyncio.DatagramTransport):
+    """What `DatagramTransport` says its class is; in asyncio it passes for both of them."""
 
 
 class DatagramTransport(Datagrams):
@@ -71,7 +74,7 @@ class DatagramTransport(Datagrams):
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        return _DatagramTransport
+        return Kind
 
     def __repr__(self) -> str:
         info = [type(self).__name__]
