@@ -32,9 +32,10 @@ MODULES = [
     "_net/buffer",
     "_net/pipes",
     "_net/tcp",
+    "_net/udp",
 ]
 # Compiled twins of plain modules: NAME is built from NAME_native.
-NATIVE = ["_core/clock", "_core/invoke", "_core/ready"]
+NATIVE = ["_core/clock", "_core/invoke", "_core/ready", "_drivers/address"]
 # Without a twin of the same name.
 LINUX = ["_drivers/epoll"]
 

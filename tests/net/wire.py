@@ -88,6 +88,28 @@ class Filler(Diary, asyncio.BufferedProtocol):
         self.note("buffer_updated")
 
 
+class Letterbox(Diary, asyncio.DatagramProtocol):
+    """Notes every call and keeps the datagrams, their senders and the errors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.letters: list[tuple[bytes, Any]] = []
+        self.errors: list[Exception] = []
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.letters.append((data, addr))
+        self.note("datagram_received")
+
+    def error_received(self, exc: Exception) -> None:
+        self.errors.append(exc)
+        self.note("error_received")
+
+    async def brings(self, count: int) -> list[bytes]:
+        """Wait until so many datagrams have come; return what was in all that came."""
+        await self.hears("datagram_received", times=count)
+        return [data for data, _ in self.letters]
+
+
 class Line(NamedTuple):
     """A transport, its protocol, and the socket at the other end."""
 

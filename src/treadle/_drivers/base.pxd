@@ -33,6 +33,17 @@ cdef class Listener(Endpoint):
     cpdef accept_failed(self, exc)
 
 
+cdef class Datagrams(Endpoint):
+    # cdef methods, for the reason given at Connection
+    cdef public object sock
+    cdef readonly int family
+    cdef public int batch
+
+    cdef datagram_received(self, data, address)
+    cdef receive_failed(self, exc)
+    cdef send_ready(self)
+
+
 cdef class Driver:
     cpdef open(self)
     cpdef close_driver(self)
@@ -47,11 +58,12 @@ cdef class Driver:
     cpdef wake(self)
     cpdef Py_ssize_t send(self, Connection connection, data, Py_ssize_t offset) except -1
     cpdef Py_ssize_t send_many(self, Connection connection, chunks, Py_ssize_t offset) except -1
+    cpdef bint send_to(self, Datagrams endpoint, data, address) except -1
     cpdef close(self, Endpoint endpoint)
-    cpdef start_receiving(self, Connection connection)
-    cpdef stop_receiving(self, Connection connection)
-    cpdef await_send(self, Connection connection)
-    cpdef forget_send(self, Connection connection)
+    cpdef start_receiving(self, Endpoint endpoint)
+    cpdef stop_receiving(self, Endpoint endpoint)
+    cpdef await_send(self, Endpoint endpoint)
+    cpdef forget_send(self, Endpoint endpoint)
     cpdef await_hangup(self, Pipe pipe)
     cpdef start_accepting(self, Listener listener)
     cpdef stop_accepting(self, Listener listener)

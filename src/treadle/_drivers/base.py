@@ -23,6 +23,7 @@ from typing import Any
 
 __all__ = [
     "CONNECTION",
+    "DATAGRAMS",
     "HANGUP",
     "LISTENER",
     "MADE_ELSEWHERE",
@@ -31,6 +32,7 @@ __all__ = [
     "WATCH",
     "WRITE",
     "Connection",
+    "Datagrams",
     "Driver",
     "Endpoint",
     "Listener",
@@ -45,7 +47,7 @@ WATCH = 0  # values of `Endpoint.kind`: what a driver does with an event
 CONNECTION = 1
 LISTENER = 2
 PIPE = 3
-
+DATAGRAMS = 4
 
 MADE_ELSEWHERE = (
     "this event loop was made in another process, of which this one is a fork: "
@@ -131,6 +133,29 @@ class Listener(Endpoint):
         raise NotImplementedError
 
 
+class Datagrams(Endpoint):
+    """A socket for datagrams. Driven as a connection is, by the same calls of the driver."""
+
+    def __init__(self, sock: Any) -> None:
+        Endpoint.__init__(self)
+        self.kind = DATAGRAMS
+        self.sock: Any = sock  # the socket object; owned by the transport
+        self.family = int(sock.family)
+        self.batch = 1  # how many datagrams to receive per event at most
+
+    def datagram_received(self, data: bytes, address: Any) -> None:
+        """Take a datagram, which may be empty, and what ``socket.recvfrom`` calls its address."""
+        raise NotImplementedError
+
+    def receive_failed(self, exc: Exception) -> None:
+        """Hear that the socket reported an error; it goes on receiving."""
+        raise NotImplementedError
+
+    def send_ready(self) -> None:
+        """Hear that the kernel takes datagrams again, after `Driver.await_send`."""
+        raise NotImplementedError
+
+
 class Driver:
     """The contract. `open` once, `close_driver` once, everything else in between."""
 
@@ -203,6 +228,13 @@ class Driver:
         """Send a sequence of bytes objects, the first from `offset` on, in one system call."""
         raise NotImplementedError
 
+    def send_to(self, endpoint: Datagrams, data: Any, address: Any) -> bool:
+        """Send one datagram, without an address to where the socket is connected; False when full.
+
+        Full means that it is worth while to try again later. Raises what ``socket.sendto`` raises.
+        """
+        raise NotImplementedError
+
     # The rest is the same for every driver that watches real descriptors.
 
     def close(self, endpoint: Endpoint) -> None:
@@ -215,21 +247,21 @@ class Driver:
                 # close(2): the descriptor is gone whatever it says; a retry could hit another's
                 pass
 
-    def start_receiving(self, connection: Connection) -> None:
+    def start_receiving(self, endpoint: Endpoint) -> None:
         """Receive from now on."""
-        self.set_interest(connection, connection.interest | READ)
+        self.set_interest(endpoint, endpoint.interest | READ)
 
-    def stop_receiving(self, connection: Connection) -> None:
+    def stop_receiving(self, endpoint: Endpoint) -> None:
         """Stop receiving; what the kernel holds stays there."""
-        self.set_interest(connection, connection.interest & ~READ)
+        self.set_interest(endpoint, endpoint.interest & ~READ)
 
-    def await_send(self, connection: Connection) -> None:
+    def await_send(self, endpoint: Endpoint) -> None:
         """Call `send_ready` when the kernel takes bytes, until `forget_send`."""
-        self.set_interest(connection, connection.interest | WRITE)
+        self.set_interest(endpoint, endpoint.interest | WRITE)
 
-    def forget_send(self, connection: Connection) -> None:
+    def forget_send(self, endpoint: Endpoint) -> None:
         """Stop calling `send_ready`."""
-        self.set_interest(connection, connection.interest & ~WRITE)
+        self.set_interest(endpoint, endpoint.interest & ~WRITE)
 
     def await_hangup(self, pipe: Pipe) -> None:
         """Call `hung_up` when the other end is gone.

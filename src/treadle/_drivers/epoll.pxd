@@ -1,7 +1,8 @@
 cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 
-from treadle._drivers.base cimport Connection, Driver, Endpoint, Listener, Pipe
+from treadle._drivers.address cimport AddressBook
+from treadle._drivers.base cimport Connection, Datagrams, Driver, Endpoint, Listener, Pipe
 from treadle._sys.epoll cimport epoll_event
 
 
@@ -10,6 +11,7 @@ cdef class EpollDriver(Driver):
     cdef int wake_fd  # an eventfd; closed by release()
     cdef uint32_t generation  # of the endpoint attached last
     cdef list owners  # by descriptor: Endpoint or None
+    cdef AddressBook addresses
     cdef epoll_event *events  # MAX_EVENTS of them; freed by release()
     cdef char *scratch  # SCRATCH_SIZE bytes; freed by release()
     cdef bint has_pwait2
@@ -26,8 +28,14 @@ cdef class EpollDriver(Driver):
     cdef receive_large(self, Connection connection)
     cdef receive_into(self, Connection connection)
     cdef receive_ended(self, Connection connection, Py_ssize_t count, int error)
+    cdef receive_datagrams(self, Datagrams endpoint)
+    cdef receive_foreign(self, Datagrams endpoint)
+    cdef bint send_foreign(self, Datagrams endpoint, data, address) except -1
     cdef accept(self, Listener listener)
     cdef accept_ended(self, Listener listener, int error)
     cdef drain_wake(self)
     cdef Py_ssize_t send_to_pipe(self, int fd, data, Py_ssize_t offset) except -1
     cdef Py_ssize_t sent(self, Py_ssize_t count) except -1
+
+
+cdef int transmit(int fd, void *data, Py_ssize_t size, bytes raw) noexcept  # an errno

@@ -1,6 +1,6 @@
 cimport cython
 
-from treadle._drivers.base cimport Connection, Driver, Endpoint, Listener, Pipe
+from treadle._drivers.base cimport Connection, Datagrams, Driver, Endpoint, Listener, Pipe
 
 
 cdef class SelectorDriver(Driver):
@@ -19,4 +19,6 @@ cdef class SelectorDriver(Driver):
     @cython.locals(pipe=Pipe)
     cdef _dispatch_pipe(self, Endpoint endpoint, unsigned int generation, int mask)
     cdef _receive_into(self, Connection connection)
+    cdef _dispatch_datagrams(self, Datagrams endpoint, unsigned int generation, int mask)
+    cdef _receive_datagrams(self, Datagrams endpoint)
     cdef _accept(self, Listener endpoint)

@@ -11,6 +11,7 @@ generation in the key's data. `select` rounds its timeout up to the selector's r
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import selectors
@@ -21,6 +22,7 @@ from typing import Any
 
 from treadle._drivers.base import (
     CONNECTION,
+    DATAGRAMS,
     HANGUP,
     LISTENER,
     MADE_ELSEWHERE,
@@ -29,6 +31,7 @@ from treadle._drivers.base import (
     WATCH,
     WRITE,
     Connection,
+    Datagrams,
     Driver,
     Endpoint,
     Listener,
@@ -189,6 +192,21 @@ class SelectorDriver(Driver):
         except _WOULD_BLOCK:
             return 0
 
+    def send_to(self, endpoint: Datagrams, data: Any, address: Any) -> bool:
+        """Send one datagram; return False when it is worth while to try again later."""
+        try:
+            if address is None:
+                endpoint.sock.send(data)
+            else:
+                endpoint.sock.sendto(data, address)
+        except _WOULD_BLOCK:
+            return False
+        except OSError as exc:
+            if exc.errno != errno.ENOBUFS:
+                raise
+            return False
+        return True
+
     def _drain_wake(self) -> None:
         try:
             while len(self._wake_receiver.recv(4096)) == 4096:
@@ -211,6 +229,8 @@ class SelectorDriver(Driver):
             self._accept(endpoint)
         elif endpoint.kind == PIPE:
             self._dispatch_pipe(endpoint, generation, mask)
+        elif endpoint.kind == DATAGRAMS:
+            self._dispatch_datagrams(endpoint, generation, mask)
         else:
             endpoint.ready(mask)
 
@@ -259,6 +279,27 @@ class SelectorDriver(Driver):
             connection.received_into(count)
         else:
             connection.received_eof()
+
+    def _dispatch_datagrams(self, endpoint: Any, generation: int, mask: int) -> None:
+        if mask & READ and endpoint.interest & READ:
+            self._receive_datagrams(endpoint)
+        alive = endpoint.generation == generation
+        if mask & WRITE and alive and endpoint.interest & WRITE:
+            endpoint.send_ready()
+
+    def _receive_datagrams(self, endpoint: Any) -> None:
+        generation = endpoint.generation
+        for _ in range(endpoint.batch):
+            try:
+                data, address = endpoint.sock.recvfrom(RECEIVE_SIZE)
+            except _WOULD_BLOCK:
+                return
+            except OSError as exc:
+                endpoint.receive_failed(exc)
+                return
+            endpoint.datagram_received(data, address)
+            if endpoint.generation != generation or not endpoint.interest & READ:
+                return
 
     def _accept(self, endpoint: Any) -> None:
         listener: Listener = endpoint

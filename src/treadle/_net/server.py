@@ -39,6 +39,7 @@ class Server(asyncio.Server):
         protocol_factory: Callable[[], Any],
         layer: Layer | None,
         backlog: int,
+        file: Any = None,
     ) -> None:
         # not super().__init__: its signature and fields differ between Python versions
         self._loop = loop
@@ -46,6 +47,7 @@ class Server(asyncio.Server):
         self._protocol_factory = protocol_factory
         self._layer = layer
         self._backlog = backlog
+        self._file = file  # what its socket left in the file system, to be removed; or None
         self._acceptors: list[Acceptor] = []  # while serving
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
         self._waiters: Any = []  # None once closed and without connections
@@ -117,6 +119,8 @@ class Server(asyncio.Server):
         self._stop_accepting()
         for sock in sockets:
             sock.close()
+        if self._file is not None:
+            self._file.remove()
         forever = self._serving_forever
         if forever is not None and not forever.done():
             self._serving_forever = None

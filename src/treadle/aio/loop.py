@@ -10,13 +10,22 @@ from treadle._core.clock import Clock
 from treadle._core.loop import LoopCore
 from treadle._drivers import make_driver
 from treadle._drivers.base import Driver
+from treadle._net.endpoint import DatagramMethods
 from treadle._net.methods import NetMethods
 from treadle._net.process_methods import ProcessMethods
+from treadle._net.unix import UnixMethods
 
 __all__ = ["Loop", "new_event_loop"]
 
 
-class Loop(NetMethods, ProcessMethods, LoopCore, asyncio.AbstractEventLoop):  # type: ignore[misc]
+class Loop(  # type: ignore[misc]
+    NetMethods,
+    DatagramMethods,
+    UnixMethods,
+    ProcessMethods,
+    LoopCore,
+    asyncio.AbstractEventLoop,
+):
     """An event loop for asyncio programs.
 
     `driver` is the name of a driver (``"epoll"``, ``"selector"``) or a driver; without one the
