@@ -26,10 +26,12 @@ MODULES = [
     "_core/loop",
     "_core/tasks",
     "_core/timers",
+    "_core/watch",
     "_core/wheel",
     "_drivers/base",
     "_drivers/selector",
     "_net/buffer",
+    "_net/sockets",
     "_net/tcp",
 ]
 # Compiled twins of plain modules: NAME is built from NAME_native.

@@ -23,6 +23,7 @@ from typing import Any
 
 __all__ = [
     "CONNECTION",
+    "LASTING",
     "LISTENER",
     "READ",
     "WATCH",
@@ -35,6 +36,7 @@ __all__ = [
 
 READ = 1  # bits of `Endpoint.interest` and of the mask given to `Endpoint.ready`
 WRITE = 2
+LASTING = 4  # in the mask only, after `await_edge`: something that is not told a second time
 
 WATCH = 0  # values of `Endpoint.kind`: what a driver does with an event
 CONNECTION = 1
@@ -48,11 +50,20 @@ class Endpoint:
         self.fd = -1  # -1 before `Driver.attach` and after `Driver.detach`
         self.generation = 0  # given by the driver; 0 while detached
         self.interest = 0  # READ | WRITE; written by the driver only
+        self.edge = False  # told of changes, not of states; written by the driver only
         self.kind = WATCH
 
     def ready(self, mask: int) -> None:
-        """Hear that the descriptor can be read (READ), written (WRITE), or has failed (both)."""
+        """Hear that the descriptor can be read (READ), written (WRITE), or has failed (both).
+
+        After `Driver.await_edge` the mask may hold LASTING: the stream has ended, the socket has
+        failed, or urgent data has come. From then on an amount that is smaller than what was asked
+        for does not prove that nothing is left.
+        """
         raise NotImplementedError
+
+    def evicted(self) -> None:
+        """Hear, after the detachment, that `Driver.attach` gave the number to another endpoint."""
 
 
 class Connection(Endpoint):
@@ -123,7 +134,8 @@ class Driver:
         """Make `endpoint` the owner of `fd`.
 
         ValueError when the number has a living owner. A watch is no owner: its descriptor is the
-        user's, who must have closed it for the number to come up again; so it is detached.
+        user's, who must have closed it for the number to come up again; so it is detached, and told
+        so by `Endpoint.evicted`.
         """
         raise NotImplementedError
 
@@ -142,6 +154,15 @@ class Driver:
     def renew_interest(self, endpoint: Endpoint, interest: int) -> None:
         """Like `set_interest`, for a descriptor that may have been closed and opened meanwhile."""
         raise NotImplementedError
+
+    def await_edge(self, endpoint: Endpoint, interest: int) -> None:
+        """Tell a watch once of what `interest` names, after a call would have blocked.
+
+        What it is told may be repeated, and may be false by the time it tries. A driver that can
+        tell *changes* sets `endpoint.edge`, goes on to tell them, and does nothing when it is asked
+        again. This one tells states: the endpoint takes interest back when nobody waits any more.
+        """
+        self.set_interest(endpoint, endpoint.interest | interest)
 
     def wait(self, timeout_ns: int) -> None:
         """Wait for events and dispatch them.

@@ -15,9 +15,12 @@ cdef class EpollDriver(Driver):
     cdef bint has_pwait2
 
     cdef release(self)
+    cdef register(self, Endpoint endpoint, int interest, uint32_t flags)
     cdef repair(self, Endpoint endpoint, int operation, epoll_event *event)
+    cdef repeat(self, int first, int count)
     cdef int poll(self, long long timeout_ns) noexcept  # -1 and errno, like the system call
     cdef dispatch(self, uint64_t data, uint32_t mask)
+    cdef tell(self, Endpoint endpoint, bint failed, uint32_t mask)
     cdef receive(self, Connection connection)
     cdef receive_into(self, Connection connection)
     cdef receive_ended(self, Connection connection, Py_ssize_t count, int error)
