@@ -10,7 +10,7 @@ cdef class SocketMethods:
     pass
 
 
-cdef Watch begin(LoopCore loop, sock)
+cpdef Watch begin(LoopCore loop, sock)
 @cython.locals(watches=Watches)
 cdef Watch find(LoopCore loop, sock)
 @cython.locals(watches=Watches, watch=Watch)

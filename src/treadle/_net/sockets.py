@@ -22,8 +22,6 @@ from typing import Any
 
 from treadle._core.watch import Watch, Watches
 from treadle._drivers.base import READ, WRITE
-from treadle._net.layers import is_tls_socket
-from treadle._net.resolve import resolve
 
 __all__ = ["SocketMethods"]
 
@@ -67,6 +65,50 @@ class SocketMethods:
     def sock_connect(self, sock: Any, address: Any) -> Any:
         """Connect to `address`; a name in it is looked up first."""
         return connect(self, sock, address)
+
+    def sock_sendfile(
+        self,
+        sock: Any,
+        file: Any,
+        offset: int = 0,
+        count: int | None = None,
+        *,
+        fallback: bool = True,
+    ) -> Any:
+        """Send `file` from `offset` on, `count` bytes or all of it; return the number of bytes.
+
+        Where the kernel cannot do it, the file is read in a thread, unless `fallback` is false:
+        then `asyncio.SendfileNotAvailableError`.
+        """
+        from treadle._net import sendfile
+
+        return sendfile.to_socket(self, sock, file, offset, count, fallback)
+
+    def sendfile(
+        self,
+        transport: Any,
+        file: Any,
+        offset: int = 0,
+        count: int | None = None,
+        *,
+        fallback: bool = True,
+    ) -> Any:
+        """Send `file` from `offset` on, `count` bytes or all of it; return the number of bytes.
+
+        `transport` does not read meanwhile, and must not be written to. Where the kernel cannot do
+        it, the file is read in a thread, unless `fallback` is false: then RuntimeError (the
+        transport cannot) or `asyncio.SendfileNotAvailableError` (the file cannot). ConnectionError
+        when the connection is lost in the middle.
+        """
+        from treadle._net import sendfile
+
+        return sendfile.to_transport(self, transport, file, offset, count, fallback)
+
+    def _sendfile_native(self, transport: Any, file: Any, offset: int, count: int | None) -> Any:
+        """The kernel's part of `sendfile`; has this name in asyncio, where tests replace it."""
+        from treadle._net import sendfile
+
+        return sendfile.by_kernel(self, transport, file, offset, count)
 
 
 # The three that move streams wait by themselves: a coroutine less for each message.
@@ -176,6 +218,8 @@ async def accept(loop: Any, sock: Any) -> Any:
 
 async def connect(loop: Any, sock: Any, address: Any) -> None:
     """Do the work of ``sock_connect``."""
+    from treadle._net.resolve import resolve  # here and below: not every program needs them
+
     begin(loop, sock)
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         infos = await resolve(loop, address, family=sock.family, type=sock.type, proto=sock.proto)
@@ -225,8 +269,11 @@ def begin(loop: Any, sock: Any) -> Watch | None:
 
     RuntimeError when a transport owns the descriptor.
     """
-    if type(sock) is not _Socket and is_tls_socket(sock):
-        raise TypeError("Socket cannot be of type SSLSocket")
+    if type(sock) is not _Socket:
+        from treadle._net.layers import is_tls_socket
+
+        if is_tls_socket(sock):
+            raise TypeError("Socket cannot be of type SSLSocket")
     if loop._debug and sock.gettimeout() != 0:
         raise ValueError("the socket must be non-blocking")
     return find(loop, sock)
