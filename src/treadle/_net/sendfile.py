@@ -31,7 +31,7 @@ __all__ = ["by_kernel", "to_socket", "to_transport"]
 PIECE = 1024 * 1024  # bytes per sendfile(2)
 BLOCK = 256 * 1024  # bytes per read in a thread
 
-_MODE = constants._SendfileMode  # type: ignore[attr-defined]
+_MODE = constants._SendfileMode
 _GONE = "Connection closed while a file was sent"
 
 
@@ -52,8 +52,7 @@ async def to_transport(
                 raise
     if not fallback:
         raise RuntimeError(
-            "fallback is disabled and native sendfile is not "
-            f"supported for transport {transport!r}"
+            f"fallback is disabled and native sendfile is not supported for transport {transport!r}"
         )
     _check(file, offset, count)
     stand_in = StandIn(loop, transport)

@@ -50,7 +50,7 @@ _BufferedProtocol = asyncio.BufferedProtocol
 class StreamTransport(Connection):
     """A connected stream socket and the protocol that it serves."""
 
-    _sendfile_compatible = constants._SendfileMode.TRY_NATIVE  # type: ignore[attr-defined]
+    _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
 
     def __init__(self, loop: Any, protocol: Any, context: Context) -> None:
         Connection.__init__(self)
