@@ -26,11 +26,13 @@ MODULES = [
     "_core/loop",
     "_core/tasks",
     "_core/timers",
+    "_core/watch",
     "_core/wheel",
     "_drivers/base",
     "_drivers/selector",
     "_net/buffer",
     "_net/pipes",
+    "_net/sockets",
     "_net/tcp",
     "_net/udp",
 ]

@@ -12,11 +12,14 @@ import resource
 import socket
 import threading
 import time
+from _thread import interrupt_main
+from functools import partial
+from operator import call
 
 import pytest
 
 import treadle
-from treadle._drivers.base import READ, WRITE, Connection, Endpoint, Listener
+from treadle._drivers.base import LASTING, READ, WRITE, Connection, Endpoint, Listener
 
 plain_only = pytest.mark.skipif(treadle.COMPILED, reason="C-level methods cannot be overridden")
 
@@ -27,7 +30,11 @@ class Watch(Endpoint):
     def __init__(self, action=None):
         super().__init__()
         self.masks = []
+        self.evictions = 0
         self.action = action
+
+    def evicted(self):
+        self.evictions += 1
 
     def ready(self, mask):
         self.masks.append(mask)
@@ -234,6 +241,25 @@ class Contract:
         assert old.fd == -1
         assert new.masks == [READ]
 
+    def test_a_watch_that_gave_way_is_told_so_when_its_number_is_gone(self, driver, pairs):
+        ours, _ = pairs()
+        told = []
+
+        class Evicted(Watch):
+            def evicted(self):
+                told.append((self.fd, self.generation, driver.owner(ours.fileno())))
+
+        old = Evicted()
+        driver.attach(old, ours.fileno())
+        driver.attach(Connection(), ours.fileno())
+        assert told == [(-1, 0, None)]
+
+    def test_who_is_detached_is_not_told_that_it_gave_way(self, driver, pairs):
+        ours, _ = pairs()
+        endpoint = self.watch(driver, ours, READ)
+        driver.detach(endpoint)
+        assert endpoint.evictions == 0
+
     def test_closing_closes_the_descriptor_once(self, driver):
         reading, writing = os.pipe()
         endpoint = Watch()
@@ -327,6 +353,167 @@ class Contract:
         with pytest.raises(OSError, match="Bad file descriptor"):
             driver.set_interest(endpoint, READ)
         driver.detach(endpoint)
+
+    # changes -------------------------------------------------------------------------------
+
+    def await_edge(self, driver, sock, interest, action=None):
+        endpoint = Watch(action)
+        driver.attach(endpoint, sock.fileno())
+        driver.await_edge(endpoint, interest)
+        return endpoint
+
+    def test_a_change_is_told_to_who_awaits_it(self, driver, pairs):
+        ours, theirs = pairs()
+        endpoint = self.await_edge(driver, ours, READ)
+        driver.wait(0)
+        assert endpoint.masks == []
+        theirs.send(b"x")
+        driver.wait(0)
+        assert endpoint.masks == [READ]
+
+    def test_a_change_from_before_it_was_awaited_is_told(self, driver, pairs):
+        ours, theirs = pairs()
+        theirs.send(b"x")
+        endpoint = self.await_edge(driver, ours, READ)
+        driver.wait(0)
+        assert endpoint.masks[0] & READ
+
+    def test_every_change_is_told_when_each_is_awaited(self, driver, pairs):
+        ours, theirs = pairs()
+        endpoint = self.await_edge(driver, ours, READ)
+        for number in range(1, 5):
+            theirs.send(b"x")
+            driver.wait(0)
+            assert len(endpoint.masks) >= number
+            ours.recv(10)
+            driver.await_edge(endpoint, READ)
+
+    def test_awaiting_the_other_direction_as_well_tells_its_state(self, driver, pairs):
+        ours, theirs = pairs()
+        endpoint = self.await_edge(driver, ours, READ)
+        driver.wait(0)
+        driver.await_edge(endpoint, WRITE)
+        driver.wait(0)
+        assert endpoint.masks == [WRITE]
+        endpoint.masks.clear()
+        theirs.send(b"x")
+        driver.wait(0)
+        assert endpoint.masks[0] & READ
+
+    def test_the_end_of_the_stream_is_a_change(self, driver, pairs):
+        ours, theirs = pairs()
+        endpoint = self.await_edge(driver, ours, READ)
+        theirs.close()
+        driver.wait(0)
+        assert endpoint.masks[0] & READ
+        assert endpoint.masks[0] & LASTING or not endpoint.edge
+
+    def test_who_awaits_a_change_is_told_nothing_by_the_way(self, driver, pairs):
+        ours, _ = pairs()
+        endpoint = self.await_edge(driver, ours, READ)
+        for _ in range(3):
+            driver.wait(0)
+        assert endpoint.masks == []
+
+    def test_interest_that_is_set_after_a_change_was_awaited_tells_states_again(
+        self, driver, pairs
+    ):
+        ours, theirs = pairs()
+        endpoint = self.await_edge(driver, ours, READ)
+        theirs.send(b"x")
+        driver.wait(0)
+        endpoint.masks.clear()
+        driver.set_interest(endpoint, READ)
+        assert not endpoint.edge
+        for _ in range(3):
+            driver.wait(0)
+        assert endpoint.masks == [READ] * 3
+
+    def test_a_change_is_awaited_anew_after_states_were_told(self, driver, pairs):
+        ours, theirs = pairs()
+        endpoint = self.watch(driver, ours, WRITE)
+        driver.set_interest(endpoint, READ)
+        driver.await_edge(endpoint, READ)
+        theirs.send(b"x")
+        driver.wait(0)
+        assert endpoint.masks == [READ]
+
+    def test_who_is_detached_awaits_no_change(self, driver, pairs):
+        ours, theirs = pairs()
+        endpoint = self.await_edge(driver, ours, READ)
+        driver.detach(endpoint)
+        assert (endpoint.interest, endpoint.edge) == (0, False)
+        theirs.send(b"x")
+        driver.wait(0)
+        driver.await_edge(endpoint, READ)
+        driver.wait(0)
+        assert endpoint.masks == []
+
+    def test_a_change_can_be_awaited_on_a_number_that_came_up_again(self, driver, pairs):
+        (old, _), (new, peer) = pairs(), pairs()
+        number = os.dup(old.fileno())
+        for sock in (old, new):
+            os.dup2(sock.fileno(), number)
+            endpoint = Watch()
+            driver.attach(endpoint, number)
+            driver.await_edge(endpoint, READ)
+        peer.send(b"x")
+        driver.wait(0)
+        assert endpoint.masks == [READ]
+        driver.detach(endpoint)
+        os.close(number)
+
+    def test_changes_that_an_interruption_cut_off_are_told_by_the_next_wait(self, driver, pairs):
+        def interrupt():
+            raise KeyboardInterrupt
+
+        endpoints = []
+        for _ in range(3):
+            ours, theirs = pairs()
+            endpoints.append(self.await_edge(driver, ours, READ, interrupt))
+            theirs.send(b"x")
+        for _ in range(3):
+            with pytest.raises(KeyboardInterrupt):
+                driver.wait(0)
+            for endpoint in endpoints:
+                if endpoint.masks and endpoint.fd >= 0:
+                    driver.detach(endpoint)
+        assert [endpoint.masks for endpoint in endpoints] == [[READ]] * 3
+
+    def test_changes_are_not_lost_to_a_signal_that_ends_the_wait(self, driver, pairs):
+        ours, theirs = pairs()
+        endpoint = self.await_edge(driver, ours, READ)
+        theirs.send(b"x")
+        # no Python code runs between the two: the signal is pending when the kernel is asked
+        interrupted_wait = map(call, (interrupt_main, partial(driver.wait, 0)))
+        with pytest.raises(KeyboardInterrupt):
+            list(interrupted_wait)
+        driver.wait(0)
+        assert endpoint.masks == [READ]
+
+    def test_what_an_interruption_cut_off_may_be_closed_meanwhile(self, driver):
+        def close_and_interrupt():
+            for reading in readings:
+                os.close(reading)
+            readings.clear()
+            raise KeyboardInterrupt
+
+        readings = []
+        writings = []
+        endpoints = []
+        for _ in range(2):
+            reading, writing = os.pipe()
+            readings.append(reading)
+            writings.append(writing)
+            endpoint = Watch(close_and_interrupt)
+            driver.attach(endpoint, reading)
+            driver.await_edge(endpoint, READ)
+            endpoints.append(endpoint)
+            os.write(writing, b"x")
+        with pytest.raises(KeyboardInterrupt):
+            driver.wait(0)
+        for writing in writings:
+            os.close(writing)
 
     # descriptors that change hands ---------------------------------------------------------
 

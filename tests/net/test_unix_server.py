@@ -185,7 +185,9 @@ async def test_close_does_to_the_file_what_this_pythons_asyncio_does(serve, path
 
 @pytest.mark.parametrize("given", ["path", "sock"])
 @pytest.mark.parametrize("cleanup", [True, False])
-async def test_close_removes_the_file_if_asked_to(request, loop_factory, serve, path, given, cleanup):
+async def test_close_removes_the_file_if_asked_to(
+    request, loop_factory, serve, path, given, cleanup
+):
     if not HAS_CLEANUP and loop_factory is asyncio.SelectorEventLoop:
         pytest.skip("this asyncio has no such argument")
     where = {"path": path}

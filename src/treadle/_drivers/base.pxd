@@ -2,9 +2,11 @@ cdef class Endpoint:
     cdef readonly int fd
     cdef readonly unsigned int generation
     cdef readonly int interest
+    cdef readonly bint edge
     cdef readonly int kind
 
     cpdef ready(self, int mask)
+    cpdef evicted(self)
 
 
 cdef class Connection(Endpoint):
@@ -54,6 +56,7 @@ cdef class Driver:
     cpdef set_interest(self, Endpoint endpoint, int interest)
     cpdef renew_interest(self, Endpoint endpoint, int interest)
     cpdef receive(self, Connection connection)
+    cpdef await_edge(self, Endpoint endpoint, int interest)
     cpdef wait(self, long long timeout_ns)
     cpdef wake(self)
     cpdef Py_ssize_t send(self, Connection connection, data, Py_ssize_t offset) except -1

@@ -25,6 +25,7 @@ __all__ = [
     "CONNECTION",
     "DATAGRAMS",
     "HANGUP",
+    "LASTING",
     "LISTENER",
     "MADE_ELSEWHERE",
     "PIPE",
@@ -41,6 +42,7 @@ __all__ = [
 
 READ = 1  # bits of `Endpoint.interest` and of the mask given to `Endpoint.ready`
 WRITE = 2
+LASTING = 4  # in the mask only, after `await_edge`: something that is not told a second time
 HANGUP = 8  # in `Endpoint.interest` of a pipe only: the other end is gone
 
 WATCH = 0  # values of `Endpoint.kind`: what a driver does with an event
@@ -62,11 +64,20 @@ class Endpoint:
         self.fd = -1  # -1 before `Driver.attach` and after `Driver.detach`
         self.generation = 0  # given by the driver; 0 while detached
         self.interest = 0  # READ | WRITE; written by the driver only
+        self.edge = False  # told of changes, not of states; written by the driver only
         self.kind = WATCH
 
     def ready(self, mask: int) -> None:
-        """Hear that the descriptor can be read (READ), written (WRITE), or has failed (both)."""
+        """Hear that the descriptor can be read (READ), written (WRITE), or has failed (both).
+
+        After `Driver.await_edge` the mask may hold LASTING: the stream has ended, the socket has
+        failed, or urgent data has come. From then on an amount that is smaller than what was asked
+        for does not prove that nothing is left.
+        """
         raise NotImplementedError
+
+    def evicted(self) -> None:
+        """Hear, after the detachment, that `Driver.attach` gave the number to another endpoint."""
 
 
 class Connection(Endpoint):
@@ -181,7 +192,8 @@ class Driver:
         """Make `endpoint` the owner of `fd`.
 
         ValueError when the number has a living owner. A watch is no owner: its descriptor is the
-        user's, who must have closed it for the number to come up again; so it is detached.
+        user's, who must have closed it for the number to come up again; so it is detached, and told
+        so by `Endpoint.evicted`.
         """
         raise NotImplementedError
 
@@ -204,6 +216,15 @@ class Driver:
     def receive(self, connection: Connection) -> None:
         """Receive once now, whether or not an event came; nothing there is no failure."""
         raise NotImplementedError
+
+    def await_edge(self, endpoint: Endpoint, interest: int) -> None:
+        """Tell a watch once of what `interest` names, after a call would have blocked.
+
+        What it is told may be repeated, and may be false by the time it tries. A driver that can
+        tell *changes* sets `endpoint.edge`, goes on to tell them, and does nothing when it is asked
+        again. This one tells states: the endpoint takes interest back when nobody waits any more.
+        """
+        self.set_interest(endpoint, endpoint.interest | interest)
 
     def wait(self, timeout_ns: int) -> None:
         """Wait for events and dispatch them.

@@ -4,8 +4,13 @@
 Kernel facts. epoll(7) watches open file *descriptions*: a descriptor that was duplicated (fork,
 dup) goes on to report after it was closed here, unless it is deleted first. So a descriptor is
 deleted before it is closed, and each event carries the generation of the endpoint that asked for
-it next to the number: an event whose generation is not the living one is dropped. Interest is
-level-triggered: what is not dispatched (an exception cut a batch short) is reported again.
+it next to the number: an event whose generation is not the living one is dropped.
+
+Interest is level-triggered: what is not dispatched (an exception cut a batch short) is reported
+again. A watch that asked by `await_edge` is told of changes instead (EPOLLET), and stays in the set
+without a further call. The kernel looks at the state whenever an entry is added or modified, and
+reports it as a change. So none is lost when the kind of interest changes, and `repeat` gets back
+what an exception cut off.
 
 epoll_wait(2) counts in milliseconds, which makes short timers up to one late. epoll_pwait2(2) takes
 nanoseconds; where it is missing or forbidden, milliseconds are rounded up: late, never early.
@@ -54,9 +59,11 @@ from cython.cimports.treadle._sys.epoll import (
     EPOLL_CTL_DEL,
     EPOLL_CTL_MOD,
     EPOLLERR,
+    EPOLLET,
     EPOLLHUP,
     EPOLLIN,
     EPOLLOUT,
+    EPOLLPRI,
     EPOLLRDHUP,
     F_GETFD,
     close,
@@ -112,6 +119,7 @@ from treadle._drivers.base import (
 
 READ = cython.declare(cython.int, 1)
 WRITE = cython.declare(cython.int, 2)
+LASTING = cython.declare(cython.int, 4)
 HANGUP = cython.declare(cython.int, 8)
 WATCH = cython.declare(cython.int, 0)
 CONNECTION = cython.declare(cython.int, 1)
@@ -186,6 +194,7 @@ class EpollDriver(Driver):
             if owner is not None:
                 endpoint = owner
                 endpoint.interest = 0
+                endpoint.edge = False
                 endpoint.generation = 0
                 if endpoint.kind == WATCH:
                     endpoint.fd = -1
@@ -220,6 +229,7 @@ class EpollDriver(Driver):
             if cython.cast(Endpoint, owner).kind != WATCH:
                 raise ValueError(f"file descriptor {fd} is already in use by {owner!r}")
             self.detach(owner)  # its user closed the number, or hands it to a transport now
+            cython.cast(Endpoint, owner).evicted()
         self.generation += 1
         if self.generation == 0xFFFFFFFF or self.generation == 0:  # 0: detached; all ones: wake
             self.generation = 1
@@ -239,6 +249,7 @@ class EpollDriver(Driver):
         endpoint.fd = -1
         endpoint.generation = 0
         endpoint.interest = 0
+        endpoint.edge = False
         if fd < len(self.owners) and self.owners[fd] is endpoint:
             self.owners[fd] = None
         return fd
@@ -251,16 +262,37 @@ class EpollDriver(Driver):
 
     def set_interest(self, endpoint: Endpoint, interest):
         """Watch for exactly these events from now on; OSError when the kernel cannot."""
-        if interest != endpoint.interest and endpoint.fd >= 0:
+        if (interest != endpoint.interest or endpoint.edge) and endpoint.fd >= 0:
             self.renew_interest(endpoint, interest)
 
     def renew_interest(self, endpoint: Endpoint, interest):
         """Like `set_interest`, for a descriptor that may have been closed and opened meanwhile."""
+        self.register(endpoint, interest, 0)
+        endpoint.interest = interest
+        endpoint.edge = False
+
+    def await_edge(self, endpoint: Endpoint, interest):
+        """Tell a watch of every change from now on, and of the state now (see the contract).
+
+        A direction is added when it is first asked for and stays: a Unix socket reports each
+        message that its peer takes as writable, which is of no use to who never had to wait.
+        """
+        if endpoint.fd < 0 or (endpoint.edge and not interest & ~endpoint.interest):
+            return
+        if endpoint.edge:
+            interest |= endpoint.interest
+        self.register(endpoint, interest, EPOLLET | EPOLLRDHUP | EPOLLPRI)
+        endpoint.interest = interest
+        endpoint.edge = True
+
+    def register(self, endpoint: Endpoint, interest, flags: uint32_t):
+        """Have the kernel watch for exactly this, whatever it watched for before."""
         event: epoll_event
         event.events = (
             (EPOLLIN if interest & READ else 0)
             | (EPOLLOUT if interest & WRITE else 0)
             | (EPOLLRDHUP if interest & HANGUP else 0)
+            | flags
         )
         event.data.u64 = (cython.cast(uint64_t, endpoint.generation) << 32) | cython.cast(
             uint64_t, endpoint.fd
@@ -272,7 +304,6 @@ class EpollDriver(Driver):
             operation = EPOLL_CTL_ADD
         if epoll_ctl(self.epoll_fd, operation, endpoint.fd, cython.address(event)) < 0:
             self.repair(endpoint, operation, cython.address(event))
-        endpoint.interest = interest
 
     def repair(self, endpoint: Endpoint, operation, event):
         """Make up for a descriptor that the user closed, or opened again, behind our back."""
@@ -296,10 +327,30 @@ class EpollDriver(Driver):
             if errno != EINTR:
                 PyErr_SetFromErrno(OSError)
             count = 0
-        PyErr_CheckSignals()
+        done: cython.int = 0
+        try:
+            PyErr_CheckSignals()
+            while done < count:
+                self.dispatch(self.events[done].data.u64, self.events[done].events)
+                done += 1
+        except BaseException:
+            self.repeat(done, count)
+            raise
+
+    def repeat(self, first, count):
+        """Have changes that were reported but not dispatched reported again."""
         i: cython.int
-        for i in range(count):
-            self.dispatch(self.events[i].data.u64, self.events[i].events)
+        endpoint: Endpoint
+        for i in range(first, count):
+            found = self.owner(self.events[i].data.u64 & 0xFFFFFFFF)
+            if found is None or self.events[i].data.u64 == WAKE_DATA:
+                continue
+            endpoint = found
+            if endpoint.edge and endpoint.generation == self.events[i].data.u64 >> 32:
+                try:
+                    self.register(endpoint, endpoint.interest, EPOLLET | EPOLLRDHUP | EPOLLPRI)
+                except OSError:
+                    pass  # closed behind our back
 
     def poll(self, timeout_ns):
         """Ask the kernel; return the number of events, or -1 with errno set."""
@@ -362,10 +413,18 @@ class EpollDriver(Driver):
             if datagrams.interest & WRITE and (failed or mask & EPOLLOUT):
                 datagrams.send_ready()
         else:
-            endpoint.ready(
-                (READ if failed or mask & EPOLLIN else 0)
-                | (WRITE if failed or mask & EPOLLOUT else 0)
-            )
+            self.tell(endpoint, failed, mask)
+
+    def tell(self, endpoint: Endpoint, failed: cython.bint, mask: uint32_t):
+        """Tell a watch what happened."""
+        told: cython.int = 0
+        if failed or mask & EPOLLIN:
+            told |= READ
+        if failed or mask & EPOLLOUT:
+            told |= WRITE
+        if endpoint.edge and (failed or mask & (EPOLLRDHUP | EPOLLPRI)):
+            told |= READ | LASTING
+        endpoint.ready(told)
 
     def dispatch_pipe(self, pipe: Pipe, mask):
         """Hand one event to a pipe."""

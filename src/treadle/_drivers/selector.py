@@ -99,6 +99,7 @@ class SelectorDriver(Driver):
             if owner.kind != WATCH:
                 raise ValueError(f"file descriptor {fd} is already in use by {owner!r}")
             self.detach(owner)  # its user closed the number, or hands it to a transport now
+            owner.evicted()
         self._generation += 1
         endpoint.fd = fd
         endpoint.generation = self._generation

@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import warnings
-from asyncio import trsock
+from asyncio import constants, trsock
 from contextvars import Context
 from typing import Any
 
@@ -49,6 +49,8 @@ _BufferedProtocol = asyncio.BufferedProtocol
 
 class StreamTransport(Connection):
     """A connected stream socket and the protocol that it serves."""
+
+    _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
 
     def __init__(self, loop: Any, protocol: Any, context: Context) -> None:
         Connection.__init__(self)
@@ -406,9 +408,9 @@ class StreamTransport(Connection):
 
     def send_ready(self) -> None:
         """Send what is buffered (called by the driver when the kernel takes bytes)."""
-        if self._state >= LOST or not self._flush():
-            return
         buffer = self._make_buffer()
+        if self._state >= LOST or (buffer.size and not self._flush()):
+            return
         if buffer.crossed_low():
             self._resume_protocol()
         if buffer.size or self._state >= LOST:  # the protocol wrote, or closed
@@ -464,6 +466,11 @@ class StreamTransport(Connection):
         """Return the number of bytes that wait to be sent."""
         return 0 if self._buffer is None else self._buffer.size
 
+    @property
+    def _protocol_paused(self) -> bool:
+        """Whether the protocol has been asked to pause and not yet to resume."""
+        return self._buffer is not None and self._buffer.paused
+
     def get_write_buffer_limits(self) -> tuple[int, int]:
         """Return the low and the high mark in bytes."""
         buffer = self._buffer
@@ -511,6 +518,15 @@ class StreamTransport(Connection):
         self._drained = self._loop.create_future()
         if self.get_write_buffer_size() == 0:
             self._drained.set_result(None)
+        return self._drained
+
+    def _make_write_waiter(self) -> Any:
+        """Return a future that is done when the kernel takes bytes; for who has the empty buffer.
+
+        Only between `_make_empty_waiter` and `_reset_empty_waiter`.
+        """
+        self._drained = self._loop.create_future()
+        self._driver.await_send(self)
         return self._drained
 
     def _reset_empty_waiter(self) -> None:

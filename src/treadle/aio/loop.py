@@ -13,6 +13,7 @@ from treadle._drivers.base import Driver
 from treadle._net.endpoint import DatagramMethods
 from treadle._net.methods import NetMethods
 from treadle._net.process_methods import ProcessMethods
+from treadle._net.sockets import SocketMethods
 from treadle._net.unix import UnixMethods
 
 __all__ = ["Loop", "new_event_loop"]
@@ -20,6 +21,7 @@ __all__ = ["Loop", "new_event_loop"]
 
 class Loop(  # type: ignore[misc]
     NetMethods,
+    SocketMethods,
     DatagramMethods,
     UnixMethods,
     ProcessMethods,
