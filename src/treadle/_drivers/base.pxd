@@ -11,6 +11,7 @@ cdef class Connection(Endpoint):
     # The methods are cdef: a transport takes attributes that users set, and a cpdef method would
     # look for an override among them at every event.
     cdef public bint fills_buffer
+    cdef Py_ssize_t expects
 
     cdef received(self, data)
     cdef receive_buffer(self)

@@ -62,6 +62,7 @@ class Connection(Endpoint):
         Endpoint.__init__(self)
         self.kind = CONNECTION
         self.fills_buffer = False  # True: receive into what `receive_buffer` returns
+        self.expects = 0  # bytes that came last, where they were many; the driver's own note
 
     def received(self, data: bytes) -> None:
         """Take what arrived; never empty."""

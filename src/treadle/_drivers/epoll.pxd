@@ -19,6 +19,7 @@ cdef class EpollDriver(Driver):
     cdef int poll(self, long long timeout_ns) noexcept  # -1 and errno, like the system call
     cdef dispatch(self, uint64_t data, uint32_t mask)
     cdef receive(self, Connection connection)
+    cdef receive_large(self, Connection connection)
     cdef receive_into(self, Connection connection)
     cdef receive_ended(self, Connection connection, Py_ssize_t count, int error)
     cdef accept(self, Listener listener)

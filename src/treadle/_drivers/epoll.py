@@ -11,7 +11,8 @@ epoll_wait(2) counts in milliseconds, which makes short timers up to one late. e
 nanoseconds; where it is missing or forbidden, milliseconds are rounded up: late, never early.
 
 Receiving goes through one buffer per driver and is copied into a `bytes` of the right size, so an
-idle connection holds no buffer.
+idle connection holds no buffer. A connection whose last receive was large is received for into the
+`bytes` itself: cutting that to size costs less than the copy.
 
 GIL: it is given up for every wait, also for one that does not block, so that other threads and
 their signals get their turn; `send` and `recv` on non-blocking sockets keep it.
@@ -82,6 +83,7 @@ from cython.cimports.treadle._sys.socket import (
     iovec,
     msghdr,
     recv,
+    recv_bytes,
     send,
     sendmsg,
     sockaddr,
@@ -99,6 +101,7 @@ LISTENER = cython.declare(cython.int, 2)
 
 MAX_EVENTS = cython.declare(cython.int, 1024)  # per wait; what is left is reported by the next
 SCRATCH_SIZE = cython.declare(cython.Py_ssize_t, 256 * 1024)  # bytes per receive at most
+LARGE = cython.declare(cython.Py_ssize_t, 32 * 1024)  # bytes; from here on copying costs more
 MAX_IOV = cython.declare(cython.int, 64)  # buffers per sendmsg(2)
 UNLIKELY_FD = cython.declare(cython.int, 1 << 22)  # numbers from here on are looked at first
 WAKE_DATA = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)  # no descriptor has this number
@@ -316,9 +319,26 @@ class EpollDriver(Driver):
         if connection.fills_buffer:
             self.receive_into(connection)
             return
+        if connection.expects >= LARGE:
+            self.receive_large(connection)
+            return
         count: cython.Py_ssize_t = recv(connection.fd, self.scratch, SCRATCH_SIZE, 0)
         if count > 0:
+            connection.expects = count
             connection.received(PyBytes_FromStringAndSize(self.scratch, count))
+        else:
+            self.receive_ended(connection, count, errno)
+
+    def receive_large(self, connection: Connection):
+        """Receive once where much came last time: into the `bytes` itself, which is then cut."""
+        count: cython.Py_ssize_t = 0
+        size: cython.Py_ssize_t = 2 * connection.expects
+        data = recv_bytes(
+            connection.fd, SCRATCH_SIZE if size > SCRATCH_SIZE else size, cython.address(count)
+        )
+        if count > 0:
+            connection.expects = count
+            connection.received(data)
         else:
             self.receive_ended(connection, count, errno)
 

@@ -10,7 +10,7 @@ cdef class WriteBuffer:
     cdef readonly bint paused
 
     cpdef set_limits(self, high, low)
-    cpdef append(self, bytes data)
+    cpdef append(self, bytes data, Py_ssize_t sent=*)
     @cython.locals(length=Py_ssize_t)
     cpdef consume(self, Py_ssize_t count)
     cpdef clear(self)
