@@ -61,6 +61,8 @@ HARMFUL: dict[str, tuple[str, ...]] = {
     "sendto": ("ECONNREFUSED", "ENOBUFS"),
     "connect": ("ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH", "ENOBUFS"),
     "socket": _LACK,
+    "socketpair": _LACK,
+    "selector": ("EMFILE", "ENFILE", "ENOMEM"),  # epoll_create(2) and its like
     "setblocking": ("ENOBUFS",),
     "setsockopt": ("ENOBUFS",),
     "getsockopt": ("ENOBUFS",),
@@ -70,7 +72,6 @@ HARMFUL: dict[str, tuple[str, ...]] = {
     "bind": ("EADDRINUSE", "EACCES", "ENOBUFS"),
     "listen": ("EADDRINUSE",),
     "register": ("ENOMEM", "ENOSPC"),
-    "modify": ("ENOMEM",),
 }
 CALLS = sorted(HARMLESS.keys() | HARMFUL.keys())
 AFTERWARDS = {
@@ -83,7 +84,7 @@ AFTERWARDS = {
 
 _OS = ("read", "readv", "write", "writev", "close")
 _SOCKET = tuple(name for name in CALLS if hasattr(socket.socket, name) and name != "socket")
-_POLL = ("poll", "register", "modify", "unregister")
+_POLL = ("poll", "register", "unregister")
 
 
 class Fault(NamedTuple):
@@ -168,6 +169,11 @@ class Kernel:
             for name in _SOCKET:
                 method = getattr(socket.socket, name)
                 self._replace(undo, socket.socket, name, self._method(name, method))
+            for owner, name, known_as in (
+                (socket, "socketpair", "socketpair"),
+                (selectors, "DefaultSelector", "selector"),
+            ):
+                self._replace(undo, owner, name, self._function(known_as, getattr(owner, name)))
             init = self._constructor(socket.socket.__init__)
             self._replace(undo, socket.socket, "__init__", init)
             undo.callback(setattr, self, "_armed", False)
@@ -232,7 +238,7 @@ class Selector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]
     """
 
     MOMENT = 0.02  # seconds of real time
-    PATIENCE = 2.0
+    PATIENCE = 20.0
     MOST_TURNS = 50_000
 
     def __init__(self, kernel: Kernel, clock: Any) -> None:

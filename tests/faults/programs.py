@@ -9,6 +9,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.faults.world import (
@@ -22,22 +26,35 @@ from tests.faults.world import (
     message,
 )
 
+CERTIFICATE = Path(__file__).parents[1] / "net" / "certs" / "localhost.crt"
 LACK = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 LONG = 120_000  # bytes: more than the kernel takes at once, and more than the high-water mark
 
 
-async def talk(world: World, port: int, kind: Any, sizes: tuple[int, ...], ending: str) -> None:
+async def talk(
+    world: World, port: int, options: Any, kind: Any, sizes: tuple[int, ...], ending: str
+) -> None:
     """Be a client, from connecting to the end of the connection."""
     end = kind(world, sizes, ending)
-    made = await world.attempt(world.loop.create_connection(lambda: end, "127.0.0.1", port))
+    connecting = world.loop.create_connection(lambda: end, "127.0.0.1", port, **options)
+    made = await world.attempt(connecting)
     if made is not None or end.made:
         await end.closed
 
 
-async def served(world: World, factory: Any, talks: Any, small: bool = False) -> None:
+async def served(
+    world: World,
+    factory: Any,
+    talks: Any,
+    *,
+    small: bool = False,
+    server_side: Any = MappingProxyType({}),
+    client_side: Any = MappingProxyType({}),
+) -> None:
     """Run clients against a server, until all connections are gone."""
     loop = world.loop
-    server = await world.attempt(loop.create_server(lambda: factory(world), "127.0.0.1", 0))
+    serving = loop.create_server(lambda: factory(world), "127.0.0.1", 0, **server_side)
+    server = await world.attempt(serving)
     if server is None:
         return
     try:
@@ -49,7 +66,7 @@ async def served(world: World, factory: Any, talks: Any, small: bool = False) ->
     except OSError as exc:
         world.errors.append(exc)
     else:
-        await asyncio.gather(*[talk(world, port, *one) for one in talks])
+        await asyncio.gather(*[talk(world, port, client_side, *one) for one in talks])
     server.close()
     await asyncio.wait_for(server.wait_closed(), None)
     for end in world.ends:
@@ -227,7 +244,95 @@ async def raw_sockets(world: World) -> None:
     await asyncio.gather(*tasks)
 
 
+async def watches(world: World) -> None:
+    """add_reader and add_writer on a pair of sockets, of which one end echoes."""
+    token = world.new_token()
+    try:
+        ours, theirs = socket.socketpair()
+    except OSError as exc:
+        world.errors.append(exc)
+        return
+    with ours, theirs:
+        done = world.loop.create_future()
+        talker, echo = Watched(world, ours, done), Watched(world, theirs, done)
+        expected = b"".join(message(token, ordinal, SIZE) for ordinal in range(3))
+
+        def heard_at_talker() -> None:
+            world.check_at_client(token, talker.received)
+            if talker.received == expected and not done.done():
+                world.finished += 1
+                done.set_result(None)
+
+        def heard_at_echo() -> None:
+            world.check_at_server(echo.received)
+            echo.write(echo.received[echo.written :])
+
+        talker.on_data, echo.on_data = heard_at_talker, heard_at_echo
+        world.sent[token] += expected
+        talker.begin()
+        echo.begin()
+        talker.write(expected)
+        await done
+        for one in (talker, echo):
+            world.loop.remove_reader(one.sock)
+            world.loop.remove_writer(one.sock)
+
+
+class Watched:
+    """A socket that is read and written by watching it; `done` is set when it fails."""
+
+    def __init__(self, world: World, sock: socket.socket, done: asyncio.Future[None]) -> None:
+        self.world = world
+        self.sock = sock
+        self.done = done
+        self.received = bytearray()
+        self.pending = bytearray()
+        self.written = 0  # bytes that were given to `write`
+        self.on_data: Callable[[], None] = int
+
+    def begin(self) -> None:
+        self.guarded(self.sock.setblocking, False)
+        self.guarded(self.world.loop.add_reader, self.sock, self.guarded, self.read)
+
+    def write(self, data: bytes | bytearray) -> None:
+        self.pending += data
+        self.written += len(data)
+        self.guarded(self.world.loop.add_writer, self.sock, self.guarded, self.send)
+
+    def read(self) -> None:
+        data = self.sock.recv(100)
+        if not data:
+            raise ConnectionError("the other end is closed")
+        self.received += data
+        self.on_data()
+
+    def send(self) -> None:
+        del self.pending[: self.sock.send(self.pending)]
+        if not self.pending:
+            self.world.loop.remove_writer(self.sock)
+
+    def guarded(self, call: Callable[..., object], *args: Any) -> None:
+        try:
+            call(*args)
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as exc:
+            self.world.errors.append(exc)
+            if not self.done.done():
+                self.done.set_result(None)
+
+
+async def tls(world: World) -> None:
+    """Conversations through TLS, whose handshake can be cut short as well."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(CERTIFICATE, CERTIFICATE.with_suffix(".key"))
+    client = ssl.create_default_context(cafile=str(CERTIFICATE))
+    client.check_hostname = False
+    talks = [(TalkEnd, (SIZE, SIZE), "close"), (BufferedTalkEnd, (SIZE, 20_000), "abort")]
+    await served(world, EchoEnd, talks, server_side={"ssl": server}, client_side={"ssl": client})
+
+
 PROGRAMS = {
     program.__name__: program
-    for program in (conversations, long_messages, burst, streams, raw_sockets)
+    for program in (conversations, long_messages, burst, streams, raw_sockets, watches, tls)
 }

@@ -55,6 +55,7 @@ class Judgement:
         clock = FakeClock()
         reports: list[dict[str, Any]] = []
         loop: Any = treadle.Loop(driver=SelectorDriver(Selector(kernel, clock)), clock=clock)
+        loop.run_until_complete(asyncio.sleep(0))  # opens what is opened by the first run
         kernel.spared = frozenset(open_descriptors().keys() - before)
         loop.set_exception_handler(lambda _, context: reports.append(context))
         world = World(loop)

@@ -120,11 +120,11 @@ class End:
 class Buffered(asyncio.BufferedProtocol):
     """Receives into a buffer that is smaller than some messages."""
 
-    buffer: bytearray | None = None
+    buffer: memoryview | None = None  # no bytearray: asyncio's TLS would slice, and copy, it
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         if self.buffer is None:
-            self.buffer = bytearray(700)
+            self.buffer = memoryview(bytearray(700))
         return self.buffer
 
     def buffer_updated(self, nbytes: int) -> None:

@@ -42,7 +42,11 @@ class LoopCore(Wheel):
         self._executors = Executors(self)
         self._signals = Signals(self)
         self._watches = Watches(self)
-        driver.open()
+        try:
+            driver.open()
+        except BaseException:
+            self._closed = True  # it never was open: there is nothing to close or to warn of
+            raise
         self.set_debug(asyncio.coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:

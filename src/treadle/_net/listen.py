@@ -44,16 +44,16 @@ async def create_server(
     else:
         check_not_tls(sock)
         sockets = [sock]
-    for one in sockets:
-        one.setblocking(False)
     server = Server(loop, sockets, protocol_factory, layer, backlog)
-    if start_serving:
-        try:
+    try:
+        for one in sockets:
+            one.setblocking(False)
+        if start_serving:
             await server.start_serving()
-        except BaseException:
-            if sock is None:  # ours, and nobody else knows them
-                server.close()
-            raise
+    except BaseException:
+        if sock is None:  # ours, and nobody else knows them
+            server.close()
+        raise
     if loop.get_debug():
         logger.info("%r is serving", server)
     return server
