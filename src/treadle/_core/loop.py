@@ -46,7 +46,11 @@ class LoopCore(Wheel):
         self._children: Any = None  # child processes; made with the first of them
         self._inherited = False  # made in another process, of which this one is a fork
         self._never_run: Any = None  # what was scheduled there; kept, see `_leave_behind`
-        driver.open()
+        try:
+            driver.open()
+        except BaseException:
+            self._closed = True  # it never was open: there is nothing to close or to warn of
+            raise
         fork.remember(self)
         self.set_debug(asyncio.coroutines._is_debug_mode())  # type: ignore[attr-defined]
 

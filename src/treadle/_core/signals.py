@@ -147,15 +147,26 @@ class Signals:
 
     def _install(self) -> None:
         if self._mailbox is None:
-            receiver, self._sender = socket.socketpair()
-            receiver.setblocking(False)
-            self._sender.setblocking(False)
-            self._mailbox = _Mailbox(self, receiver)
-            self._loop._driver.attach(self._mailbox, receiver.fileno())
-            self._loop._driver.set_interest(self._mailbox, READ)
+            self._open_mailbox()
         sender: Any = self._sender
         self._old_wakeup_fd = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
         self._installed = True
+
+    def _open_mailbox(self) -> None:
+        receiver, sender = socket.socketpair()
+        mailbox = _Mailbox(self, receiver)
+        try:
+            receiver.setblocking(False)
+            sender.setblocking(False)
+            self._loop._driver.attach(mailbox, receiver.fileno())
+            self._loop._driver.set_interest(mailbox, READ)
+        except BaseException:
+            self._loop._driver.detach(mailbox)
+            receiver.close()
+            sender.close()
+            raise
+        self._mailbox = mailbox
+        self._sender = sender
 
     def _uninstall(self) -> None:
         self._installed = False

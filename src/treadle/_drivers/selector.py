@@ -61,12 +61,16 @@ class SelectorDriver(Driver):
 
     def open(self) -> None:
         """Take the kernel objects that the driver needs; OSError when there are none."""
-        if self._selector is None:
-            self._selector = selectors.DefaultSelector()
-        self._wake_receiver, self._wake_sender = socket.socketpair()
-        self._wake_receiver.setblocking(False)
-        self._wake_sender.setblocking(False)
-        self._selector.register(self._wake_receiver, selectors.EVENT_READ, None)
+        try:
+            if self._selector is None:
+                self._selector = selectors.DefaultSelector()
+            self._wake_receiver, self._wake_sender = socket.socketpair()
+            self._wake_receiver.setblocking(False)
+            self._wake_sender.setblocking(False)
+            self._selector.register(self._wake_receiver, selectors.EVENT_READ, None)
+        except BaseException:
+            self.close_driver()
+            raise
 
     def close_driver(self) -> None:
         """Give them back; forget the endpoints, which (but for watches) still own descriptors."""
@@ -306,14 +310,17 @@ class SelectorDriver(Driver):
         listener: Listener = endpoint
         generation = listener.generation
         for _ in range(listener.batch):
+            conn = None
             try:
                 conn, peer = listener.sock.accept()
+                conn.setblocking(False)
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as exc:
+                if conn is not None:
+                    conn.close()
                 listener.accept_failed(exc)
                 return
-            conn.setblocking(False)
             listener.accepted(conn.detach(), peer)
             if listener.generation != generation or not listener.interest:
                 return

@@ -70,16 +70,16 @@ async def serve(
 
     `file` is removed when the server is closed.
     """
-    for one in sockets:
-        one.setblocking(False)
     server = Server(loop, sockets, protocol_factory, layer, backlog, file)
-    if start_serving:
-        try:
+    try:
+        for one in sockets:
+            one.setblocking(False)
+        if start_serving:
             await server.start_serving()
-        except BaseException:
-            if ours:
-                server.close()
-            raise
+    except BaseException:
+        if ours:
+            server.close()
+        raise
     if loop.get_debug():
         logger.info("%r is serving", server)
     return server

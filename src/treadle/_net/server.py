@@ -183,7 +183,11 @@ class Acceptor(Listener):
         _set_nodelay(sock)  # Linux hands it down to what is accepted
         loop._driver.attach(self, sock.fileno())
         hold(sock)
-        loop._driver.start_accepting(self)
+        try:
+            loop._driver.start_accepting(self)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Leave the driver; the socket is the server's to close."""
@@ -223,12 +227,18 @@ class Acceptor(Listener):
             }
         )
         self._loop._driver.stop_accepting(self)
+        self._rest()
+
+    def _rest(self) -> None:
         self._resting = self._loop.call_later(_REST, self._go_on)
 
     def _go_on(self) -> None:
         self._resting = None
         if self.fd >= 0:
-            self._loop._driver.start_accepting(self)
+            try:
+                self._loop._driver.start_accepting(self)
+            except OSError:  # the lack is not over
+                self._rest()
 
 
 def _close_number(loop: Any, fd: int) -> None:

@@ -4,6 +4,8 @@ from treadle._core.invoke cimport invoke_method, invoke_method1
 from treadle._drivers.base cimport Connection, Driver
 from treadle._net.buffer cimport WriteBuffer
 
+cdef int READ
+cdef int WRITE
 cdef int OPEN
 cdef int FLUSHING
 cdef int LOST
@@ -42,6 +44,7 @@ cdef class StreamTransport(Connection):
     cdef send_ready(self)
 
     cdef _lose(self, exc)
+    cdef _attend(self, int interest)
     cdef _finish(self)
     cdef _release(self)
     cdef _enter(self, int state)

@@ -28,7 +28,7 @@ from typing import Any
 
 from treadle._core.invoke import invoke_method, invoke_method1
 from treadle._core.log import logger
-from treadle._drivers.base import Connection, Driver
+from treadle._drivers.base import READ, WRITE, Connection, Driver
 from treadle._net.buffer import DEFAULT_HIGH, WriteBuffer
 from treadle._net.holding import hold, let_go
 
@@ -83,8 +83,8 @@ class StreamTransport(Connection):
             info.append(_STATE_NAMES[self._state])
         info.append(f"fd={self._number}")
         if self.fd >= 0:
-            info.append("read=polling" if self.interest & 1 else "read=idle")
-            polling = "polling" if self.interest & 2 else "idle"
+            info.append("read=polling" if self.interest & READ else "read=idle")
+            polling = "polling" if self.interest & WRITE else "idle"
             info.append(f"write=<{polling}, bufsize={self.get_write_buffer_size()}>")
         return f"<{' '.join(info)}>"
 
@@ -131,7 +131,12 @@ class StreamTransport(Connection):
             except BaseException as exc:
                 self._report(exc, "Error in protocol.connection_made()")
         if self._state == OPEN and not self._paused:
-            self._driver.start_receiving(self)
+            try:
+                self._driver.start_receiving(self)
+            except OSError as exc:  # no memory for one more, or as many as the user may have
+                self._fatal_error(exc)
+                if waiter is not None and not waiter.done():
+                    waiter.set_exception(exc)
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
@@ -143,7 +148,7 @@ class StreamTransport(Connection):
             self._lose(None)
         else:
             self._enter(FLUSHING)
-            self._driver.stop_receiving(self)
+            self._attend(self.interest & ~READ)
 
     def abort(self) -> None:
         """Drop what is buffered and call ``connection_lost(None)``."""
@@ -189,6 +194,13 @@ class StreamTransport(Connection):
         self._driver.detach(self)
         let_go(sock)
         sock.close()
+
+    def _attend(self, interest: int) -> None:
+        """Watch for exactly these events; a kernel that cannot ends the connection."""
+        try:
+            self._driver.set_interest(self, interest)
+        except OSError as exc:
+            self._fatal_error(exc, "Fatal error: the kernel cannot watch the socket")
 
     def _enter(self, state: int) -> None:
         assert state in _NEXT[self._state], (self._state, state)
@@ -277,7 +289,7 @@ class StreamTransport(Connection):
         if self._state != OPEN or self._paused:
             return
         self._paused = True
-        self._driver.stop_receiving(self)
+        self._attend(self.interest & ~READ)
 
     def resume_reading(self) -> None:
         """Go on after `pause_reading`; harmless when repeated."""
@@ -285,7 +297,7 @@ class StreamTransport(Connection):
             return
         self._paused = False
         if not self._eof_received:
-            self._driver.start_receiving(self)
+            self._attend(self.interest | READ)
 
     def received(self, data: bytes) -> None:
         """Take what arrived (called by the driver)."""
@@ -330,7 +342,7 @@ class StreamTransport(Connection):
             return
         if keep_open:
             # half-closed: what we still write goes out, there is nothing left to read
-            self._driver.stop_receiving(self)
+            self._attend(self.interest & ~READ)
         else:
             self.close()
 
@@ -391,7 +403,7 @@ class StreamTransport(Connection):
         if idle:
             self._flush()
         if buffer.size and self._state < LOST:
-            self._driver.await_send(self)
+            self._attend(self.interest | WRITE)
             self._maybe_pause()
 
     def write_eof(self) -> None:
@@ -415,7 +427,7 @@ class StreamTransport(Connection):
             self._resume_protocol()
         if buffer.size or self._state >= LOST:  # the protocol wrote, or closed
             return
-        self._driver.forget_send(self)
+        self._attend(self.interest & ~WRITE)
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         if self._state == FLUSHING:
@@ -430,7 +442,7 @@ class StreamTransport(Connection):
             buffer.append(data, sent)
         else:
             buffer.append(bytes(memoryview(data)[sent:]))
-        self._driver.await_send(self)
+        self._attend(self.interest | WRITE)
         self._maybe_pause()
 
     def _flush(self) -> bool:
