@@ -4,6 +4,7 @@
 #   make test       build, then run the tests with the default Python
 #   make lint       ruff and mypy
 #   make test-all   tox: every CPython from 3.11 that is found, compiled and pure
+#   make conformance  CPython's own tests of asyncio, on every CPython that has them
 #   make bench      compare with asyncio, uvloop and rloop (BENCH="--quick" and other options)
 #   make test-slow  the long runs: a million messages, a hundred thousand connections
 #   make test-asan  the tests with an AddressSanitizer build
@@ -11,6 +12,7 @@
 PYTHON ?= python3
 BENCH ?=
 TESTS ?=
+CONFORMANCE ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export TREADLE_PURE ?=
@@ -22,7 +24,7 @@ SOURCES := $(shell find src -name '*.py' -o -name '*.pxd') setup.py pyproject.to
 KIND := $(if $(filter-out 0,$(TREADLE_PURE)),pure,compiled)
 INSTALLED := $(VENV)/.installed-$(KIND)
 
-.PHONY: run test lint test-all test-slow test-asan bench build clean
+.PHONY: run test lint test-all conformance test-slow test-asan bench build clean
 
 run: $(INSTALLED)
 	$(BIN)/treadle run examples/tour.py
@@ -37,6 +39,9 @@ lint: $(VENV)/.extra-lint $(INSTALLED)
 
 test-all: $(VENV)/.extra-tox
 	$(BIN)/python -m tools.every_python
+
+conformance: $(VENV)/bin/python
+	$(BIN)/python -m tools.conformance --every-python $(CONFORMANCE)
 
 test-slow: $(VENV)/.extra-test $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
@@ -66,5 +71,5 @@ $(VENV)/.extra-%: $(VENV)/bin/python pyproject.toml
 	mv $@.txt $@
 
 clean:
-	rm -rf $(VENV) build dist .tox src/*.egg-info
+	rm -rf $(VENV) .venv-conformance-* build dist .tox src/*.egg-info
 	find src -name '*.so' -delete

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 FIRST = (3, 11)
@@ -28,15 +29,19 @@ def folders() -> list[Path]:
 def interpreters() -> dict[tuple[int, int], Path]:
     """Return one working CPython per version, from `FIRST` on, oldest first."""
     found: dict[tuple[int, int], Path] = {}
+    for version, path in candidates():
+        if version not in found and works(path, version):
+            found[version] = path
+    return dict(sorted(found.items()))
+
+
+def candidates() -> Iterator[tuple[tuple[int, int], Path]]:
+    """Go through what is called like a CPython from `FIRST` on, in the order of `folders`."""
     for folder in folders():
         for path in sorted(folder.glob("python3.*")):
             match = _NAME.fullmatch(path.name)
-            if match is None:
-                continue
-            version = (3, int(match[1]))
-            if version >= FIRST and version not in found and works(path, version):
-                found[version] = path
-    return dict(sorted(found.items()))
+            if match is not None and (version := (3, int(match[1]))) >= FIRST:
+                yield version, path
 
 
 def works(path: Path, version: tuple[int, int]) -> bool:

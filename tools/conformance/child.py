@@ -46,10 +46,6 @@ class Events:
         """Let the time limit begin again."""
         faulthandler.dump_traceback_later(self._limit, exit=True, file=self._dump)
 
-    def done(self) -> None:
-        """Stop the clock."""
-        faulthandler.cancel_dump_traceback_later()
-
 
 class Result(unittest.TestResult):
     """Tells the outcome of each test when it has ended."""
@@ -118,9 +114,7 @@ class Result(unittest.TestResult):
     def _fixture(self, fixture: Any, outcome: str, text: str) -> None:
         """Tell of a class or module whose preparation failed: its tests do not run."""
         test = fixture.id().replace(PACKAGE, "")
-        self._events.tell(
-            event="end", test=test, outcome=outcome, seconds=0, loops=0, text=text[-TEXT:]
-        )
+        self._events.tell(event="end", test=test, outcome=outcome, text=text[-TEXT:], whole=True)
 
 
 def name(test: unittest.TestCase) -> str:
@@ -174,8 +168,8 @@ def main() -> None:
     asyncio.set_event_loop(None)  # as every test leaves it; some rely on one before them
     result = Result(events, counter)
     unittest.TestSuite(run).run(result)
-    events.done()
     events.tell(event="finished")
+    events.wind()  # the process has to end, too
 
 
 if __name__ == "__main__":

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
-from typing import Any
 
-from tools.conformance import exclusions, report, schedule
+from tools.conformance import builds, exclusions, report, schedule
 from tools.conformance.options import Options, parse
+from tools.conformance.outcome import Subject
 from tools.conformance.process import UnusableError, probe
 
 __all__ = ["main"]
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status: 0, 1 when a test fails on the loop only, 2 when it cannot run."""
+    """The exit status: 0, 1 when a test fails on the loop only, 2 when nothing can be run."""
     options = parse(arguments)
     if options.list_excluded:
         report.list_excluded(exclusions.load())
         return 0
     try:
-        interpreters = [(python, probe(python, options.loop)) for python in options.pythons]
-        usable = [each for each in interpreters if _has_tests(*each)]
+        subjects = _subjects(options)
+        if not subjects:
+            return _nothing_to_run(options)
         if options.check_exclusions:
-            return _check_exclusions(options, usable)
-        return _compare(options, usable)
+            return _check_exclusions(options, subjects)
+        return _compare(options, subjects)
     except UnusableError as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
@@ -34,46 +36,61 @@ def main(arguments: list[str]) -> int:
         return 130
 
 
-def _compare(options: Options, interpreters: list[tuple[Path, dict[str, Any]]]) -> int:
-    reports = []
-    for python, facts in interpreters:
-        results = schedule.compare(options, python, _modules(options, facts))
-        differences = schedule.differences(results, options.loop)
-        reports.append(report.Report(facts["version"], facts["loop"], results, differences))
-        report.show(reports[-1], options.verbose)
+def _subjects(options: Options) -> list[Subject]:
+    pythons: list[Path] = list(options.pythons)
+    if options.every_python:
+        pythons, missing = builds.every_python()
+        for reason in missing:
+            print(f"skipped: {reason}")
+    found = []
+    for python in pythons:
+        facts = probe(python, options.loop)
+        subject = Subject(python, facts["version"], facts["loop"], facts["modules"])
+        if subject.modules:
+            subject.modules = _chosen(options, subject)
+            found.append(subject)
+        else:
+            print(f"skipped: Python {subject.version} ({python}) was installed without its tests")
+    return found
+
+
+def _chosen(options: Options, subject: Subject) -> list[str]:
+    unknown = set(options.modules) - set(subject.modules)
+    if unknown:
+        text = ", ".join(sorted(unknown))
+        raise UnusableError(f"Python {subject.version} has no test module {text}")
+    return [name for name in subject.modules if not options.modules or name in options.modules]
+
+
+def _nothing_to_run(options: Options) -> int:
+    print(
+        "conformance: NOTHING WAS RUN. No Python here has the package test.test_asyncio. Debian "
+        "has it in libpython3.X-testsuite; Pythons built by pyenv or from source have it.",
+        file=sys.stderr,
+    )
+    return 0 if options.may_be_none else 2
+
+
+def _compare(options: Options, subjects: list[Subject]) -> int:
+    began = time.monotonic()
+    schedule.compare(options, subjects)
+    for subject in subjects:
+        report.show(subject, options.verbose)
     if options.json is not None:
-        options.json.write_text(json.dumps(report.document(reports), indent=1) + "\n")
-    print(f"\n{report.last_line(reports)}")
-    return 1 if any(each.differences for each in reports) else 0
+        options.json.write_text(json.dumps(report.document(subjects), indent=1) + "\n")
+    print(f"\n{report.last_line(subjects)} in {time.monotonic() - began:.0f} s")
+    return 1 if any(each.differences for each in subjects) else 0
 
 
-def _check_exclusions(options: Options, interpreters: list[tuple[Path, dict[str, Any]]]) -> int:
+def _check_exclusions(options: Options, subjects: list[Subject]) -> int:
     known = exclusions.load()
     needless = 0
-    for python, facts in interpreters:
-        print(f"\nPython {facts['version']}, {facts['loop']}: excluded tests that pass")
-        for each in schedule.excluded_that_pass(options, python, _modules(options, facts)):
+    for subject, outcomes in schedule.excluded_that_pass(options, subjects).items():
+        print(f"\nPython {subject.version}, {subject.loop}: excluded tests that pass")
+        for each in outcomes:
             exclusion = exclusions.find(known, each.test)
             if exclusion is not None:
                 needless += 1
                 print(f"  {each.test} ({exclusion.reason})")
     print(f"\n{needless} excluded tests pass")
     return 1 if needless else 0
-
-
-def _modules(options: Options, facts: dict[str, Any]) -> list[str]:
-    found: list[str] = facts["modules"]
-    unknown = set(options.modules) - set(found)
-    if unknown:
-        raise UnusableError(f"Python {facts['version']} has no module {', '.join(sorted(unknown))}")
-    return [name for name in found if not options.modules or name in options.modules]
-
-
-def _has_tests(python: Path, facts: dict[str, Any]) -> bool:
-    if facts["modules"]:
-        return True
-    print(
-        f"{python}: Python {facts['version']} is installed without test.test_asyncio, as many "
-        "distributions do; skipped"
-    )
-    return False

@@ -22,6 +22,9 @@ class Options:
     loop: str
     modules: tuple[str, ...]  # empty: all of them
     pythons: tuple[Path, ...]
+    every_python: bool
+    may_be_none: bool
+    full: bool
     json: Path | None
     limit: float
     list_excluded: bool
@@ -33,8 +36,9 @@ def parse(arguments: list[str]) -> Options:
     """Read the command line; ends the program when it is wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.conformance",
-        description="Run CPython's own tests of asyncio on another loop and on stock asyncio, and "
-        "name what fails only on the other loop. Exit code 1 when there is any.",
+        description="Run CPython's own tests of asyncio on another loop, what fails on stock "
+        "asyncio as well, and name what fails only on the other loop. Exit code 1 when there is "
+        "any, 2 when nothing can be run.",
     )
     add = parser.add_argument
     add("--loop", choices=LOOPS, default="treadle", help="the loop in question (%(default)s)")
@@ -52,6 +56,17 @@ def parse(arguments: list[str]) -> Options:
         metavar="PATH",
         help="an interpreter that has the loop; several may be given",
     )
+    add(
+        "--every-python",
+        action="store_true",
+        help="take every CPython from 3.11 on that is found, with a treadle built for it from here",
+    )
+    add(
+        "--may-be-none",
+        action="store_true",
+        help="with --every-python: it is no error that none has its own tests installed",
+    )
+    add("--full", action="store_true", help="run everything on stock asyncio too, to compare")
     add("--json", type=Path, metavar="FILE", help="write every outcome to FILE")
     add(
         "--limit",
@@ -68,10 +83,17 @@ def parse(arguments: list[str]) -> Options:
     )
     add("-v", "--verbose", action="store_true", help="print failures in full")
     given = parser.parse_args(arguments)
+    if given.every_python and given.python:
+        parser.error("--every-python and --python do not go together")
+    if given.every_python and given.loop != "treadle":
+        parser.error("--every-python builds treadle; other loops need --python")
     return Options(
         loop=given.loop,
         modules=given.modules,
         pythons=tuple(given.python or [Path(sys.executable)]),
+        every_python=given.every_python,
+        may_be_none=given.may_be_none,
+        full=given.full,
         json=given.json,
         limit=given.limit,
         list_excluded=given.list_excluded,

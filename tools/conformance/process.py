@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.conformance.outcome import Outcome
+from tools.conformance.outcome import Outcome, Subject
 
 __all__ = ["ROOT", "Job", "UnusableError", "probe", "run"]
 
@@ -22,40 +22,42 @@ TAIL = 3000  # characters shown of what a dead process wrote
 
 @dataclass(frozen=True)
 class Job:
-    """A module on a loop in an interpreter."""
+    """A module on a loop with one Python."""
 
-    python: Path
+    subject: Subject
     module: str
     loop: str
-    limit: float  # seconds per test
-    excluded: bool = False  # run the excluded tests instead of the others
     only: tuple[str, ...] | None = None  # just these tests
+    excluded: bool = False  # run the excluded tests instead of the others
 
 
-def run(job: Job) -> list[Outcome]:
-    """Run the module; after a hang or a crash the remaining tests run in a new process."""
+def run(job: Job, limit: float) -> list[Outcome]:
+    """Run the module, each test for `limit` seconds at most.
+
+    After a hang or a crash the remaining tests run in a new process.
+    """
     outcomes: dict[str, Outcome] = {}
     while True:
         with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
-            finished = _run_once(job, outcomes, Path(folder))
+            finished = _run_once(job, limit, outcomes, Path(folder))
         if finished:
             return list(outcomes.values())
 
 
-def _run_once(job: Job, outcomes: dict[str, Outcome], folder: Path) -> bool:
+def _run_once(job: Job, limit: float, outcomes: dict[str, Outcome], folder: Path) -> bool:
     """Run one process; return whether nothing is left to be run."""
     events, dump, scratch = folder / "events", folder / "dump", folder / "scratch"
     scratch.mkdir()
-    code, output = _child(job, _wish(job, outcomes, folder))
-    running = None
+    code, output = _child(job, _wish(job, limit, outcomes, folder))
+    running, finished = None, False
     for event in _events(events):
         kind = event.pop("event")
         if kind == "finished":
-            return True
-        if kind == "skip":
+            finished = True
+        elif kind == "skip":
             outcomes[job.module] = Outcome(job.module, "skipped", text=event["reason"])
-            return True
-        if kind == "plan" and not job.excluded and job.only is None:
+            finished = True
+        elif kind == "plan" and not job.excluded and job.only is None:
             for test in event["excluded"]:
                 outcomes[test] = Outcome(test, "excluded")
         elif kind == "start":
@@ -63,20 +65,22 @@ def _run_once(job: Job, outcomes: dict[str, Outcome], folder: Path) -> bool:
         elif kind == "end":
             outcomes[event["test"]] = Outcome(**event)
             running = None
-    text = _death(code, _read(dump), output, job.limit)
-    if running is None:  # between tests, or before the first one
+    if finished and code == 0:
+        return True
+    text = _death(code, _read(dump), output, limit)
+    if running is None:  # between tests, before the first one or after the last one
         running = f"{job.module}.(the process)"
-        outcomes[running] = Outcome(running, "failed", text=text)
+        outcomes[running] = Outcome(running, "failed", text=text, whole=True)
         return True
     outcomes[running] = Outcome(running, "failed", loops=1, text=text)
     return False
 
 
-def _wish(job: Job, done: Collection[str], folder: Path) -> dict[str, Any]:
+def _wish(job: Job, limit: float, done: Collection[str], folder: Path) -> dict[str, Any]:
     return {
         "module": job.module,
         "loop": job.loop,
-        "limit": job.limit,
+        "limit": limit,
         "excluded": job.excluded,
         "only": job.only,
         "done": list(done),
@@ -88,7 +92,7 @@ def _wish(job: Job, done: Collection[str], folder: Path) -> dict[str, Any]:
 
 def _child(job: Job, wish: dict[str, Any]) -> tuple[int, str]:
     """Run the process in a session of its own; what it leaves behind is ended with it."""
-    command = [str(job.python), "-m", "tools.conformance.child", json.dumps(wish)]
+    command = [str(job.subject.python), "-m", "tools.conformance.child", json.dumps(wish)]
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             command,

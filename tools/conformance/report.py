@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 from tools.conformance.exclusions import Exclusion
-from tools.conformance.outcome import Outcome, Results
+from tools.conformance.outcome import Outcome, Subject
 
-__all__ = ["Report", "document", "last_line", "list_excluded", "show"]
+__all__ = ["document", "last_line", "list_excluded", "show"]
 
 OUTCOMES = ("passed", "failed", "excluded", "skipped")
 
 
-@dataclass
-class Report:
-    """One Python: what ran and what differs."""
-
-    python: str  # its version
-    loop: str  # with version and kind
-    results: dict[str, Results] = field(default_factory=dict)  # the loop in question first
-    differences: list[Outcome] = field(default_factory=list)
-
-    @property
-    def own(self) -> Results:
-        """The results of the loop in question."""
-        return next(iter(self.results.values()))
-
-    def totals(self) -> tuple[int, int, int]:
-        """Return passed, failed and skipped tests; a failure that asyncio shares is skipped."""
-        failed = len(self.differences)
-        passed = self.own.count("passed")
-        return passed, failed, len(self.own.outcomes) - passed - failed
-
-
-def show(report: Report, verbose: bool) -> None:
+def show(report: Subject, verbose: bool) -> None:
     """Print one Python's table and name what differs."""
     heads = [*OUTCOMES, "made a loop"]
-    print(f"\nPython {report.python}, {report.loop}")
+    print(f"\nPython {report.version}, {report.loop}")
     print(f"  {'':<10}" + "".join(f"{head:>13}" for head in heads))
     for results in report.results.values():
         counts = [*(results.count(outcome) for outcome in OUTCOMES), results.with_loop()]
@@ -48,8 +27,10 @@ def show(report: Report, verbose: bool) -> None:
         print(f"  {shared} of the failures are asyncio's as well, and count as skipped")
     unsteady = [each for each in report.own.outcomes.values() if each.unsteady]
     _name("failed once and passed when repeated:", unsteady, verbose)
-    title = f"fails on {report.own.loop} and not on asyncio:"
-    _name(title if len(report.results) > 1 else "fails:", report.differences, verbose)
+    title = "fails:"
+    if report.own.loop != "asyncio":
+        title = f"fails on {report.own.loop} and not on asyncio:"
+    _name(title, report.differences, verbose)
 
 
 def _name(title: str, outcomes: list[Outcome], verbose: bool) -> None:
@@ -79,21 +60,19 @@ def list_excluded(exclusions: Iterable[Exclusion]) -> None:
         print(f"  {each.pattern}")
 
 
-def last_line(reports: Iterable[Report]) -> str:
+def last_line(reports: Iterable[Subject]) -> str:
     """Sum the Pythons up."""
-    passed = failed = skipped = 0
-    for report in reports:
-        more = report.totals()
-        passed, failed, skipped = passed + more[0], failed + more[1], skipped + more[2]
-    return f"{passed} passed, {failed} failed, {skipped} skipped"
+    sums = [sum(column) for column in zip(*(report.totals() for report in reports), strict=True)]
+    names = ("passed", "failed", "excluded", "skipped")
+    return ", ".join(f"{count} {name}" for count, name in zip(sums, names, strict=True))
 
 
-def document(reports: Iterable[Report]) -> dict[str, Any]:
+def document(reports: Iterable[Subject]) -> dict[str, Any]:
     """Return everything, for ``--json``."""
     return {
         "pythons": [
             {
-                "python": report.python,
+                "python": report.version,
                 "loop": report.loop,
                 "differences": [each.test for each in report.differences],
                 "results": {
