@@ -294,7 +294,7 @@ class Postgres(Program):
         return [str(self.bin / "postgres"), "-D", "data", *settings]
 
     def answers(self) -> bool:
-        question = [str(self.bin / "pg_isready"), "-q", "-h", str(self.folder)]
+        question = [str(self.bin / "pg_isready"), "-q", "-U", "postgres", "-h", str(self.folder)]
         return subprocess.run([*question, "-p", str(self.port)], check=False).returncode == 0
 
 
