@@ -21,6 +21,11 @@ from tests.net.conftest import (  # noqa: F401  (pytest finds them here)
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run gRPC's tests last: its threads stay, and a process with threads is not to be forked."""
+    items.sort(key=lambda item: item.path.name == "test_grpc.py")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
     """Show the end of the logs of the servers that a failed test used."""
