@@ -16,6 +16,7 @@ import pytest
 from tests.integration.servers import client_context, server_context
 
 anyio = pytest.importorskip("anyio")
+buffered = pytest.importorskip("anyio.streams.buffered")
 from_thread = pytest.importorskip("anyio.from_thread")
 to_thread = pytest.importorskip("anyio.to_thread")
 tls = pytest.importorskip("anyio.streams.tls")
@@ -286,9 +287,10 @@ async def test_a_process_is_run_with_input_and_output() -> None:
 async def test_a_process_is_talked_to_line_by_line() -> None:
     program = "import sys\nfor line in sys.stdin: print(line.strip().upper(), flush=True)"
     async with await anyio.open_process([sys.executable, "-c", program]) as process:
+        answers = buffered.BufferedByteReceiveStream(process.stdout)
         for number in range(20):
             await process.stdin.send(b"line %d\n" % number)
-            assert await process.stdout.receive() == b"LINE %d\n" % number
+            assert await answers.receive_until(b"\n", 100) == b"LINE %d" % number
         await process.stdin.aclose()
         assert await process.wait() == 0
 
