@@ -184,7 +184,7 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 async def test_tls_through_a_proxy_is_started_on_the_open_connection() -> None:
     handler = Handler(proxy)
     between = await asyncio.start_server(handler, "127.0.0.1", 0)
-    through = "http://127.0.0.1:{}".format(between.sockets[0].getsockname()[1])
+    through = f"http://127.0.0.1:{between.sockets[0].getsockname()[1]}"
     async with between, serving(server_context()) as url:
         async with secure_client() as client:
             for size in (10, MEGABYTE):

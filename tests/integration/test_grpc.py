@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -25,9 +25,8 @@ MEGABYTE = 1024 * 1024
 
 
 @pytest.fixture
-def no_descriptor_left() -> Iterator[None]:
+def no_descriptor_left() -> None:
     """Not here: the core closes its descriptors in threads of its own, when it likes."""
-    yield
 
 
 class Service:
@@ -166,7 +165,7 @@ async def test_a_call_that_is_cancelled_is_cancelled_in_the_server_as_well(secur
 
 
 async def test_a_deadline_ends_the_call_on_both_sides(secure: bool) -> None:
-    async with serving(secure) as (service, channel):
+    async with serving(secure) as (_, channel):
         await ask(channel, "double")  # so that connecting does not count
         with pytest.raises(aio.AioRpcError) as caught:
             await ask(channel, "silence", timeout=0.05)

@@ -1,4 +1,4 @@
-"""asyncio's subprocesses on the loop, talking to real programs: sort, grep, sh, openssl, redis-cli."""
+"""asyncio's subprocesses on the loop, talking to real programs: sort, sh, openssl, redis-cli."""
 
 from __future__ import annotations
 
