@@ -12,4 +12,5 @@ cdef class LoopCore(Wheel):
     cdef readonly object _executors
     cdef readonly object _signals
     cdef readonly object _watches
+    cdef public object _scratch
     cdef object __weakref__

@@ -42,6 +42,7 @@ class LoopCore(Wheel):
         self._executors = Executors(self)
         self._signals = Signals(self)
         self._watches = Watches(self)
+        self._scratch: Any = None  # memory that TLS connections share; made by the first of them
         driver.open()
         self.set_debug(asyncio.coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
@@ -118,6 +119,7 @@ class LoopCore(Wheel):
         self._drop_scheduled()
         self._executors.close()
         self._driver.close_driver()
+        self._scratch = None
 
     def _check_not_running(self) -> None:
         if self.is_running():

@@ -11,11 +11,12 @@ from treadle._core.loop import LoopCore
 from treadle._drivers import make_driver
 from treadle._drivers.base import Driver
 from treadle._net.methods import NetMethods
+from treadle._net.starttls import TlsMethods
 
 __all__ = ["Loop", "new_event_loop"]
 
 
-class Loop(NetMethods, LoopCore, asyncio.AbstractEventLoop):  # type: ignore[misc]
+class Loop(NetMethods, TlsMethods, LoopCore, asyncio.AbstractEventLoop):  # type: ignore[misc]
     """An event loop for asyncio programs.
 
     `driver` is the name of a driver (``"epoll"``, ``"selector"``) or a driver; without one the
