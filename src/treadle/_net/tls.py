@@ -198,6 +198,24 @@ class TlsTransport(TlsSending):
 
     # receiving -----------------------------------------------------------------------------
 
+    def is_reading(self) -> bool:
+        """Say whether the protocol gets what arrives."""
+        return self._state == _OPEN and not self._paused
+
+    def pause_reading(self) -> None:
+        """Stop calling the protocol with data; harmless when repeated."""
+        if self._state != _OPEN or self._paused:
+            return
+        self._paused = True
+        self._lower.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on after `pause_reading`; harmless when repeated."""
+        if self._state != _OPEN or not self._paused:
+            return
+        self._paused = False
+        self._loop.call_soon(self._go_on)
+
     def lower_buffer(self) -> Any:
         """Return the loop's inbox."""
         return self._session.scratch.inbox(0, _FILL_SIZE if self._fills else _INBOX_SIZE)
@@ -359,6 +377,9 @@ class TlsTransport(TlsSending):
         if self._held is not None:
             self._retry()
         if self._state != _SHUTTING:
+            return
+        if self._lower_ended and not self._session.ended:
+            self._end_soon()  # the peer speaks no TLS any more; it would take ours for data
             return
         if self._held is not None:
             self._lower.resume_reading()

@@ -269,24 +269,6 @@ class TlsSending(Upper):
         """Set the marks, in bytes, at which the protocol is asked to pause and to resume."""
         self._lower.set_write_buffer_limits(high, low)
 
-    def is_reading(self) -> bool:
-        """Say whether the protocol gets what arrives."""
-        return self._state == _OPEN and not self._paused
-
-    def pause_reading(self) -> None:
-        """Stop calling the protocol with data; harmless when repeated."""
-        if self._state != OPEN or self._paused:
-            return
-        self._paused = True
-        self._lower.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Go on after `pause_reading`; harmless when repeated."""
-        if self._state != OPEN or not self._paused:
-            return
-        self._paused = False
-        self._loop.call_soon(self._go_on)
-
 
 def _as_bytes(data: Any) -> bytes:
     return data if isinstance(data, bytes) else memoryview(data).tobytes()
