@@ -385,7 +385,7 @@ class StreamTransport(Connection):
             raise RuntimeError("Cannot call write() after write_eof()")
         if self._drained is not None:
             raise RuntimeError("unable to write; sendfile is in progress")
-        if not isinstance(data, bytes):
+        if type(data) is not bytes:
             data = _flat(data)
         size = len(data)
         if size == 0:
@@ -572,4 +572,4 @@ def _flat(data: Any) -> Any:
 
 
 def _as_bytes(data: Any) -> bytes:
-    return data if isinstance(data, bytes) else memoryview(data).tobytes()
+    return data if type(data) is bytes else memoryview(data).tobytes()

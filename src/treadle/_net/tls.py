@@ -63,7 +63,7 @@ class TlsTransport(TlsSending):
     """TLS between a transport and a protocol."""
 
     _start_tls_compatible = True
-    _sendfile_compatible = constants._SendfileMode.FALLBACK  # type: ignore[attr-defined]
+    _sendfile_compatible = constants._SendfileMode.FALLBACK
 
     def __init__(
         self, loop: Any, protocol: Any, layer: Any, context: Context, waiter: Any, known: bool
@@ -303,9 +303,8 @@ class TlsTransport(TlsSending):
             return
         if session.failure is not None:
             self._fatal_error(session.failure, "Fatal error on SSL protocol")
-        elif session.ended or self._lower_ended:
-            if self._tell_end():
-                self._shut_down()
+        elif (session.ended or self._lower_ended) and self._tell_end():
+            self._shut_down()
 
     def _go_on(self) -> None:
         """Hand over what the session holds; then let the transport below receive again."""

@@ -67,11 +67,11 @@ class TlsSending(Upper):
 
     def write(self, data: Any) -> None:
         """Encrypt bytes and send them; what cannot be sent now is buffered. Never blocks."""
-        if isinstance(data, bytes):
+        if type(data) is bytes:
             if len(data) <= _SMALL and self._state == _OPEN and self._held is None:
                 self._write_small(data)
                 return
-        elif not isinstance(data, (bytearray, memoryview)):
+        elif not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(
                 f"data argument must be a bytes-like object, not {type(data).__name__!r}"
             )
@@ -271,7 +271,7 @@ class TlsSending(Upper):
 
 
 def _as_bytes(data: Any) -> bytes:
-    return data if isinstance(data, bytes) else memoryview(data).tobytes()
+    return data if type(data) is bytes else memoryview(data).tobytes()
 
 
 def _joined(pieces: list[bytes]) -> list[bytes]:
