@@ -31,13 +31,18 @@ MODULES = [
     "_drivers/base",
     "_drivers/selector",
     "_net/buffer",
+    "_net/footing",
     "_net/pipes",
     "_net/sockets",
     "_net/tcp",
+    "_net/tls",
+    "_net/tls_sending",
+    "_net/tls_session",
     "_net/udp",
+    "_net/upper",
 ]
 # Compiled twins of plain modules: NAME is built from NAME_native.
-NATIVE = ["_core/clock", "_core/invoke", "_core/ready", "_drivers/address"]
+NATIVE = ["_core/clock", "_core/invoke", "_core/ready", "_drivers/address", "_net/scratch"]
 # Without a twin of the same name.
 LINUX = ["_drivers/epoll"]
 

@@ -16,4 +16,5 @@ cdef class LoopCore(Wheel):
     cdef readonly bint _inherited
     cdef object _never_run
     cdef readonly Watches _watches
+    cdef public object _scratch
     cdef object __weakref__

@@ -43,6 +43,7 @@ class LoopCore(Wheel):
         self._executors = Executors(self)
         self._signals = Signals(self)
         self._watches = Watches(self)
+        self._scratch: Any = None  # memory that TLS connections share; made by the first of them
         self._children: Any = None  # child processes; made with the first of them
         self._inherited = False  # made in another process, of which this one is a fork
         self._never_run: Any = None  # what was scheduled there; kept, see `_leave_behind`
@@ -131,6 +132,7 @@ class LoopCore(Wheel):
         self._drop_scheduled()
         self._executors.close()
         self._driver.close_driver()
+        self._scratch = None
 
     def _check_not_running(self) -> None:
         if self.is_running():

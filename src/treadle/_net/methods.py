@@ -185,7 +185,7 @@ def _layer(
 ) -> Layer | None:
     if not ssl:
         return None
-    from treadle._net.layers import Layer
+    from treadle._net.layers import tls_layer
 
     context = None if isinstance(ssl, bool) else ssl
-    return Layer(context, server_side, hostname, handshake, shutdown)
+    return tls_layer(context, server_side, hostname, handshake, shutdown)

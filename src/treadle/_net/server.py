@@ -136,7 +136,7 @@ class Server(asyncio.Server):
     def close_clients(self) -> None:
         """Close every open connection; what is buffered is sent."""
         for transport in list(self._clients):
-            transport.close()
+            transport.face().close()
 
     def abort_clients(self) -> None:
         """Abort every open connection; what is buffered is dropped."""

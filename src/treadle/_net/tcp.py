@@ -9,6 +9,9 @@ A socket object handed in by the user is kept open by one more reference of its 
 then, so closing it behind our back cannot free the number while we use it. A socket object that we
 make for ``get_extra_info("socket")`` is a view, emptied before the descriptor is closed.
 
+A layer above (`Upper`, TLS for one) may stand in the place of the protocol, from the beginning or
+from some moment on (`start_tls`). Then it is told what a protocol would be told.
+
 Every call of a protocol method may close this transport, switch its protocol or raise. So each is
 the last thing its method does, or the method looks at the state again afterwards.
 
@@ -31,6 +34,7 @@ from treadle._core.log import logger
 from treadle._drivers.base import READ, WRITE, Connection, Driver
 from treadle._net.buffer import DEFAULT_HIGH, WriteBuffer
 from treadle._net.holding import hold, let_go
+from treadle._net.upper import Upper
 
 __all__ = ["StreamTransport"]
 
@@ -51,6 +55,7 @@ class StreamTransport(Connection):
     """A connected stream socket and the protocol that it serves."""
 
     _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
+    _start_tls_compatible = True
 
     def __init__(self, loop: Any, protocol: Any, context: Context) -> None:
         Connection.__init__(self)
@@ -70,6 +75,7 @@ class StreamTransport(Connection):
         self._extra: dict[str, Any] | None = None  # answers of get_extra_info
         self._drained: Any = None  # future: the buffer ran empty; made by _make_empty_waiter
         self._number = -1  # descriptor number, for repr
+        self._upper: Upper | None = None  # stands in the place of the protocol
         self._protocol: Any = None  # None again after connection_lost
         self.set_protocol(protocol)
 
@@ -125,7 +131,10 @@ class StreamTransport(Connection):
     def _begin(self, waiter: Any) -> None:
         if self._state != CLOSED:
             try:
-                self._protocol.connection_made(self)
+                if self._upper is not None:
+                    self._upper.lower_made()
+                else:
+                    self._protocol.connection_made(self)
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as exc:
@@ -168,7 +177,10 @@ class StreamTransport(Connection):
 
     def _call_connection_lost(self, exc: BaseException | None) -> None:
         try:
-            self._protocol.connection_lost(exc)
+            if self._upper is not None:
+                self._upper.lower_lost(exc)
+            else:
+                self._protocol.connection_lost(exc)
         finally:
             self._finish()
 
@@ -177,6 +189,7 @@ class StreamTransport(Connection):
         self._enter(CLOSED)
         self._release()
         self._protocol = None
+        self._upper = None
         server, self._server = self._server, None
         if server is not None:
             server._detach(self)
@@ -228,8 +241,19 @@ class StreamTransport(Connection):
 
     def set_protocol(self, protocol: Any) -> None:
         """Have `protocol` hear what happens from now on."""
+        self._upper = None
         self._protocol = protocol
         self.fills_buffer = isinstance(protocol, _BufferedProtocol)
+
+    def bear(self, upper: Upper) -> None:
+        """Have a layer above hear what happens from now on, in the place of a protocol."""
+        self._upper = upper
+        self._protocol = upper.face()
+        self.fills_buffer = True
+
+    def face(self) -> Any:
+        """Return what the user knows as the transport: the layer above, if there is one."""
+        return self if self._upper is None else self._upper.face()
 
     def get_protocol(self) -> Any:
         """Return the protocol, or None after ``connection_lost``."""
@@ -310,6 +334,8 @@ class StreamTransport(Connection):
 
     def receive_buffer(self) -> Any:
         """Return the protocol's buffer to receive into (called by the driver)."""
+        if self._upper is not None:
+            return self._upper.lower_buffer()
         try:
             buffer = invoke_method1(self._context, self._protocol, "get_buffer", -1)
             if not len(buffer):
@@ -323,6 +349,9 @@ class StreamTransport(Connection):
 
     def received_into(self, count: int) -> None:
         """Hear that `count` bytes are in the protocol's buffer (called by the driver)."""
+        if self._upper is not None:
+            self._upper.lower_filled(count)
+            return
         try:
             invoke_method1(self._context, self._protocol, "buffer_updated", count)
         except (SystemExit, KeyboardInterrupt):
@@ -333,6 +362,10 @@ class StreamTransport(Connection):
     def received_eof(self) -> None:
         """Hear that the peer sends nothing more (called by the driver)."""
         self._eof_received = True
+        if self._upper is not None:
+            self._driver.stop_receiving(self)
+            self._upper.lower_eof()
+            return
         try:
             keep_open = invoke_method(self._context, self._protocol, "eof_received")
         except (SystemExit, KeyboardInterrupt):
@@ -366,23 +399,15 @@ class StreamTransport(Connection):
             raise RuntimeError("Cannot call write() after write_eof()")
         if self._drained is not None:
             raise RuntimeError("unable to write; sendfile is in progress")
-        if not isinstance(data, bytes):
+        if type(data) is not bytes:
             data = _flat(data)
         size = len(data)
         if size == 0:
             return
         if self._state >= LOST:
             self._count_lost_write()
-            return
-        sent = 0
-        if self._buffer is None or self._buffer.size == 0:
-            try:
-                sent = self._driver.send(self, data, 0)
-            except OSError as exc:
-                self._fatal_error(exc, "Fatal write error on socket transport")
-                return
-        if sent < size:
-            self._keep(data, sent)
+        else:
+            self._put(data, size)
 
     def writelines(self, list_of_data: Any) -> None:
         """Send several pieces of bytes with one system call."""
@@ -395,16 +420,8 @@ class StreamTransport(Connection):
             return
         if self._state >= LOST:
             self._count_lost_write()
-            return
-        buffer = self._make_buffer()
-        idle = buffer.size == 0
-        for chunk in chunks:
-            buffer.append(chunk)
-        if idle:
-            self._flush()
-        if buffer.size and self._state < LOST:
-            self._attend(self.interest | WRITE)
-            self._maybe_pause()
+        else:
+            self._put_many(chunks)
 
     def write_eof(self) -> None:
         """Tell the peer, after what is buffered, that nothing more will come."""
@@ -434,6 +451,34 @@ class StreamTransport(Connection):
             self._lose(None)
         elif self._eof_sent:
             self._shutdown_send()
+
+    def _put(self, data: Any, size: int) -> None:
+        """Send, or keep, what nobody need check any more; the layer above writes here."""
+        if self._state >= LOST:
+            return
+        sent = 0
+        if self._buffer is None or self._buffer.size == 0:
+            try:
+                sent = self._driver.send(self, data, 0)
+            except OSError as exc:
+                self._fatal_error(exc, "Fatal write error on socket transport")
+                return
+        if sent < size:
+            self._keep(data, sent)
+
+    def _put_many(self, chunks: list[bytes]) -> None:
+        """Like `_put`, for several pieces, none of them empty."""
+        if self._state >= LOST:
+            return
+        buffer = self._make_buffer()
+        idle = buffer.size == 0
+        for chunk in chunks:
+            buffer.append(chunk)
+        if idle:
+            self._flush()
+        if buffer.size and self._state < LOST:
+            self._driver.await_send(self)
+            self._maybe_pause()
 
     def _keep(self, data: Any, sent: int) -> None:
         """Buffer what was not sent, and have the driver say when it can be."""
@@ -504,7 +549,10 @@ class StreamTransport(Connection):
             return
         self._tell_hooks(True)
         try:
-            self._protocol.pause_writing()
+            if self._upper is not None:
+                self._upper.lower_paused()
+            else:
+                self._protocol.pause_writing()
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
@@ -512,6 +560,9 @@ class StreamTransport(Connection):
 
     def _resume_protocol(self) -> None:
         self._tell_hooks(False)
+        if self._upper is not None:
+            self._upper.lower_resumed()
+            return
         try:
             invoke_method(self._context, self._protocol, "resume_writing")
         except (SystemExit, KeyboardInterrupt):
@@ -552,4 +603,4 @@ def _flat(data: Any) -> Any:
 
 
 def _as_bytes(data: Any) -> bytes:
-    return data if isinstance(data, bytes) else memoryview(data).tobytes()
+    return data if type(data) is bytes else memoryview(data).tobytes()

@@ -15,12 +15,14 @@ from treadle._net.methods import NetMethods
 from treadle._net.process_methods import ProcessMethods
 from treadle._net.sockets import SocketMethods
 from treadle._net.unix import UnixMethods
+from treadle._net.starttls import TlsMethods
 
 __all__ = ["Loop", "new_event_loop"]
 
 
 class Loop(  # type: ignore[misc]
     NetMethods,
+    TlsMethods,
     SocketMethods,
     DatagramMethods,
     UnixMethods,
