@@ -315,6 +315,7 @@ async def test_a_process_that_its_popen_has_reaped_has_the_status_from_there(loo
     assert await process.wait() == 9
 
 
+@treadle_only  # asyncio may find the process gone before it watches it
 async def test_ignored_children_do_not_hang_the_loop(loop, watched_by):
     """With SIGCHLD ignored the kernel reaps them, and keeps no status."""
     old = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -519,6 +520,7 @@ async def test_the_protocol_of_standard_input_is_paused_and_resumed(loop):
     await protocol.hears("connection_lost")
 
 
+@treadle_only  # a thread of asyncio has a context of its own
 async def test_all_protocol_methods_run_in_the_context_of_the_start(loop):
     import contextvars
 
@@ -541,6 +543,7 @@ async def test_all_protocol_methods_run_in_the_context_of_the_start(loop):
 # several loops ---------------------------------------------------------------------------------------
 
 
+@treadle_only  # asyncio may close a loop before its transports
 @pytest.mark.parametrize("children", [30])
 def test_two_loops_in_two_threads_start_processes_at_once(loop_factory, children, watched_by):
     """Neither is the main thread's."""
