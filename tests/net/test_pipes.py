@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import os
 import socket
 import stat
@@ -13,7 +12,7 @@ import warnings
 
 import pytest
 
-from tests.net.wire import MEGABYTE, Diary, Recorder, listening, settle
+from tests.net.wire import MEGABYTE, Diary, Recorder, drop, listening, settle
 
 pytestmark = pytest.mark.every_driver
 treadle_only = pytest.mark.treadle_only
@@ -55,7 +54,7 @@ async def drain(loop, file, size):
     return bytes(data)
 
 
-# reading -----------------------------------------------------------------------------------
+# reading -------------------------------------------------------------------------------------
 
 
 async def test_what_is_written_arrives_and_then_the_end(loop, pipe):
@@ -404,7 +403,7 @@ async def test_connection_made_that_raises_is_reported(loop, pipe, reports, meth
     await protocol.hears("connection_lost")
 
 
-# what transports are --------------------------------------------------------------------------
+# what transports are -------------------------------------------------------------------------
 
 
 async def test_a_reader_is_a_read_transport(loop, pipe):
@@ -470,10 +469,10 @@ def test_a_transport_that_is_dropped_warns_and_closes(loop_factory, pipe, method
     end = pipe[method == "connect_write_pipe"]
     transport, protocol = loop.run_until_complete(getattr(loop, method)(Recorder, end))
     loop.close()
-    protocol.transport = None
+    left = [transport, protocol]
+    del transport, protocol
     with pytest.warns(ResourceWarning, match="unclosed transport"):
-        del transport, protocol
-        gc.collect()
+        drop(left)
     assert end.closed
 
 
@@ -678,7 +677,8 @@ async def test_hooks_hear_of_a_writer_that_waits(loop, pipe):
     import treadle
 
     class Waits(treadle.Hooks):
-        heard = []
+        def __init__(self):
+            self.heard = []
 
         def resource_waits(self, resource, waiting):
             self.heard.append((resource, waiting))
@@ -709,11 +709,10 @@ async def test_both_ends_of_one_pipe_may_belong_to_the_loop(loop, pipe):
 def test_a_closed_loop_lets_go_of_the_file_without_a_word(loop_factory, pipe):
     """The transport warns when it is dropped; until then the file stays open."""
     loop = loop_factory()
-    transport, _ = loop.run_until_complete(loop.connect_read_pipe(Recorder, pipe[0]))
+    left = list(loop.run_until_complete(loop.connect_read_pipe(Recorder, pipe[0])))
     loop.close()
     assert not pipe[0].closed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        del transport, _
-        gc.collect()
+        drop(left)
     assert pipe[0].closed

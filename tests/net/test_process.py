@@ -1,10 +1,9 @@
-"""Subprocess transports: `subprocess_exec` and `subprocess_shell`, and asyncio's processes on them."""
+"""Subprocess transports: `subprocess_exec`, `subprocess_shell`, asyncio's processes on them."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import os
 import signal
 import subprocess
@@ -15,7 +14,7 @@ from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 
 import pytest
 
-from tests.net.wire import MEGABYTE, Diary, open_descriptors, settle
+from tests.net.wire import MEGABYTE, Diary, drop, open_descriptors, settle
 
 pytestmark = pytest.mark.every_driver
 treadle_only = pytest.mark.treadle_only
@@ -71,7 +70,7 @@ def watched_by(request, loop_factory, monkeypatch):
     return request.param
 
 
-# a process and its pipes -----------------------------------------------------------------------
+# a process and its pipes ---------------------------------------------------------------------
 
 
 async def test_a_process_gets_input_and_gives_output_and_a_status(loop, watched_by):
@@ -193,7 +192,7 @@ async def test_children_of_one_loop_run_side_by_side(loop, watched_by):
     assert await asyncio.gather(*map(ask, range(20))) == list(range(20))
 
 
-# the end -----------------------------------------------------------------------------------------
+# the end -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["kill", "terminate", "send_signal"])
@@ -336,7 +335,7 @@ async def test_a_handler_for_sigchld_is_left_alone(loop):
     loop.remove_signal_handler(signal.SIGCHLD)
 
 
-# failures ------------------------------------------------------------------------------------------
+# failures ------------------------------------------------------------------------------------
 
 
 async def test_a_program_that_is_not_there_fails_the_start(loop):
@@ -416,9 +415,7 @@ async def test_a_pipe_that_cannot_be_connected_fails_the_start_and_leaves_nothin
 
     monkeypatch.setattr(module, "ReadPipe", Broken)
     real = subprocess.Popen
-    monkeypatch.setattr(
-        subprocess, "Popen", lambda *a, **k: pids.append(real(*a, **k)) or pids[-1]
-    )
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: pids.append(real(*a, **k)) or pids[-1])
     protocol = Notes()
     with pytest.raises(OSError, match="no memory for a pipe"):
         await loop.subprocess_exec(lambda: protocol, "sleep", "1000")
@@ -450,10 +447,10 @@ def test_a_process_of_a_closed_loop_is_killed_when_it_is_dropped(loop_factory, w
     pid = transport.get_pid()
     loop.close()
     assert is_zombie_or_running(pid)
-    protocol.transport = None
+    left = [transport, protocol]
+    del transport, protocol
     with pytest.warns(ResourceWarning, match=f"unclosed transport .*pid={pid} running"):
-        del transport, protocol
-        gc.collect()
+        drop(left)
     is_gone_soon(pid)
     assert set(open_descriptors()) <= before
 
@@ -490,7 +487,7 @@ def test_a_loop_that_is_closed_with_a_process_that_has_ended_leaves_no_zombie(lo
     is_gone_soon(pid)
 
 
-# what transports are ---------------------------------------------------------------------------------
+# what transports are -------------------------------------------------------------------------
 
 
 async def test_it_is_a_subprocess_transport(loop):
@@ -540,7 +537,7 @@ async def test_all_protocol_methods_run_in_the_context_of_the_start(loop):
     transport.close()
 
 
-# several loops ---------------------------------------------------------------------------------------
+# several loops -------------------------------------------------------------------------------
 
 
 @treadle_only  # asyncio may close a loop before its transports
