@@ -431,6 +431,20 @@ def test_a_fork_in_another_thread_leaves_the_running_loop_alone(loop, loop_facto
     assert loop.run_until_complete(fork_elsewhere()) == [False, 42]
 
 
+@treadle_only  # asyncio leaves a handler that does nothing
+def test_signals_are_given_up_by_a_child_that_another_thread_has_forked(loop):
+    loop.add_signal_handler(signal.SIGUSR1, print)
+
+    def child():
+        return [signal.set_wakeup_fd(-1), signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL]
+
+    async def fork_elsewhere():
+        return await loop.run_in_executor(None, forked, child)
+
+    assert loop.run_until_complete(fork_elsewhere()) == [-1, True]
+    loop.remove_signal_handler(signal.SIGUSR1)
+
+
 @treadle_only  # asyncio asks its Popen, with the same result
 def test_a_child_does_not_kill_or_reap_the_parents_other_children(loop):
     async def main():

@@ -12,6 +12,7 @@ import warnings
 
 import pytest
 
+import treadle
 from tests.net.wire import MEGABYTE, Diary, Recorder, drop, listening, settle
 
 pytestmark = pytest.mark.every_driver
@@ -657,6 +658,43 @@ async def test_only_bytes_can_be_written(loop, pipe, data):
     await protocol.hears("connection_lost")
 
 
+def test_short_and_interrupted_calls_lose_nothing(pipe, monkeypatch):
+    """The selector driver makes its calls through `os`."""
+    data = os.urandom(100_000)
+    calls = []
+
+    def trouble(name, shorten):
+        real = getattr(os, name)
+
+        def call(fd, what):
+            calls.append(name)
+            if len(calls) % 3 == 1:
+                raise BlockingIOError(errno.EAGAIN, "not now")
+            if len(calls) % 3 == 2:
+                raise InterruptedError(errno.EINTR, "a signal came")
+            return real(fd, shorten(what))
+
+        monkeypatch.setattr(os, name, call)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        _, hearing = await loop.connect_read_pipe(Recorder, pipe[0])
+        transport, speaking = await loop.connect_write_pipe(Writer, pipe[1])
+        for start in range(0, len(data), 10_000):
+            transport.write(data[start : start + 10_000])
+        transport.close()
+        await hearing.hears("connection_lost")
+        await speaking.hears("connection_lost")
+        return bytes(hearing.data)
+
+    trouble("read", lambda size: min(size, 777))
+    trouble("write", lambda data: bytes(data)[:999])
+    trouble("writev", lambda pieces: [bytes(pieces[0])[:999]])
+    with asyncio.Runner(loop_factory=lambda: treadle.Loop(driver="selector")) as runner:
+        assert runner.run(main()) == data
+    assert set(calls) == {"read", "write", "writev"}
+
+
 async def test_a_stream_writer_drains_into_a_pipe(loop, pipe):
     def factory():
         return asyncio.streams.FlowControlMixin(loop)
@@ -674,8 +712,6 @@ async def test_a_stream_writer_drains_into_a_pipe(loop, pipe):
 
 @treadle_only
 async def test_hooks_hear_of_a_writer_that_waits(loop, pipe):
-    import treadle
-
     class Waits(treadle.Hooks):
         def __init__(self):
             self.heard = []

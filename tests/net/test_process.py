@@ -174,6 +174,98 @@ async def test_a_function_may_run_in_the_child_before_the_program(loop):
     assert (await process.communicate())[0].strip() == b"0123"
 
 
+@treadle_only  # asyncio's loop waits
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+async def test_a_function_that_takes_long_does_not_hold_up_the_loop(loop):
+    """It waits for a byte that the loop sends it."""
+    receiver, sender = os.pipe()
+    start = loop.create_task(
+        asyncio.create_subprocess_exec(
+            "cat", stdin=PIPE, stdout=PIPE, preexec_fn=lambda: os.read(receiver, 1)
+        )
+    )
+    for _ in range(10):
+        await settle(loop)
+    assert not start.done()
+    os.write(sender, b"x")
+    process = await start
+    assert await process.communicate(b"hello") == (b"hello", None)
+    os.close(receiver)
+    os.close(sender)
+
+
+@treadle_only  # asyncio cannot be cancelled there
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+async def test_a_start_may_be_cancelled_while_a_function_runs_in_the_child(loop):
+    protocol = Notes()
+    receiver, sender = os.pipe()
+    start = loop.create_task(
+        loop.subprocess_exec(lambda: protocol, "true", preexec_fn=lambda: os.read(receiver, 1))
+    )
+    await settle(loop)
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert protocol.calls == []
+    await settle(loop)
+    os.close(receiver)
+    os.close(sender)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        ("/no/such/program", {}),
+        ("true", {"cwd": "/no/such/folder"}),
+        ("true", {"executable": "/no/such/program"}),
+        ("/etc/passwd", {}),
+    ],
+    ids=["program", "folder", "executable", "not a program"],
+)
+async def test_failures_after_a_function_in_the_child_are_those_of_popen(loop, program, arguments):
+    expected = pytest.raises(OSError, subprocess.Popen, [program], **arguments).value
+    found = None
+    try:
+        await loop.subprocess_exec(Notes, program, preexec_fn=lambda: None, **arguments)
+    except OSError as exc:
+        found = exc
+    assert type(found) is type(expected)
+    assert found.args == expected.args
+    assert found.filename == expected.filename
+    await settle(loop)
+
+
+@treadle_only
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+async def test_a_popen_that_cannot_be_told_to_go_on_waits_itself(loop, monkeypatch):
+    """Should its local variables have other names one day."""
+
+    class Nameless:
+        f_locals = {}
+
+    monkeypatch.setattr(sys, "_getframe", lambda depth=0: Nameless)
+    process = await asyncio.create_subprocess_exec(
+        "cat", stdin=PIPE, stdout=PIPE, preexec_fn=lambda: None
+    )
+    assert await process.communicate(b"hello") == (b"hello", None)
+    with pytest.raises(FileNotFoundError):
+        await loop.subprocess_exec(Notes, "/no/such/program", preexec_fn=lambda: None)
+
+
+@treadle_only
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+async def test_a_function_in_the_child_finds_the_loop_left_behind_and_harms_nothing(loop, capfd):
+    def look():
+        if not loop.is_closed() or asyncio._get_running_loop() is not None:
+            raise RuntimeError("the loop is still there")
+        loop.close()
+
+    process = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE, preexec_fn=look)
+    assert await process.communicate(b"hello") == (b"hello", None)
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 async def test_a_function_that_raises_in_the_child_fails_the_start(loop):
     def fail():
