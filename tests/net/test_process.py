@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 
 import pytest
@@ -224,15 +225,13 @@ async def test_a_start_may_be_cancelled_while_a_function_runs_in_the_child(loop)
     ids=["program", "folder", "executable", "not a program"],
 )
 async def test_failures_after_a_function_in_the_child_are_those_of_popen(loop, program, arguments):
-    expected = pytest.raises(OSError, subprocess.Popen, [program], **arguments).value
-    found = None
-    try:
+    with pytest.raises(OSError) as expected:  # noqa: PT011 (of any kind: it is compared)
+        subprocess.Popen([program], **arguments)
+    with pytest.raises(OSError) as found:  # noqa: PT011
         await loop.subprocess_exec(Notes, program, preexec_fn=lambda: None, **arguments)
-    except OSError as exc:
-        found = exc
-    assert type(found) is type(expected)
-    assert found.args == expected.args
-    assert found.filename == expected.filename
+    assert found.type is expected.type
+    assert found.value.args == expected.value.args
+    assert found.value.filename == expected.value.filename
     await settle(loop)
 
 
@@ -241,10 +240,8 @@ async def test_failures_after_a_function_in_the_child_are_those_of_popen(loop, p
 async def test_a_popen_that_cannot_be_told_to_go_on_waits_itself(loop, monkeypatch):
     """Should its local variables have other names one day."""
 
-    class Nameless:
-        f_locals = {}
-
-    monkeypatch.setattr(sys, "_getframe", lambda depth=0: Nameless)
+    nameless = types.SimpleNamespace(f_locals={})
+    monkeypatch.setattr(sys, "_getframe", lambda depth=0: nameless)
     process = await asyncio.create_subprocess_exec(
         "cat", stdin=PIPE, stdout=PIPE, preexec_fn=lambda: None
     )
