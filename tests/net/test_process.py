@@ -123,6 +123,18 @@ async def test_output_is_complete_when_the_process_is_gone_already(loop):
     assert len(await process.stdout.read()) == 60000
 
 
+@treadle_only  # in asyncio the order is that of the kernel's reports
+async def test_what_a_process_leaves_in_its_pipe_is_heard_of_before_its_end(loop, watched_by):
+    transport, protocol = await loop.subprocess_exec(
+        Notes, "head", "-c", "60000", "/dev/zero", stdin=None, stderr=None
+    )
+    os.waitid(os.P_PID, transport.get_pid(), os.WEXITED | os.WNOWAIT)
+    await protocol.hears("process_exited")
+    assert protocol.calls[-2:] == ["lost 1", "process_exited"]
+    assert len(protocol.data) == 60000
+    await protocol.hears("connection_lost")
+
+
 async def test_standard_error_may_go_where_standard_output_goes(loop):
     process = await asyncio.create_subprocess_shell(
         "echo out; echo err >&2", stdout=PIPE, stderr=STDOUT
