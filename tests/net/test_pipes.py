@@ -742,6 +742,16 @@ async def test_both_ends_of_one_pipe_may_belong_to_the_loop(loop, pipe):
     await speaking.hears("connection_lost")
 
 
+@treadle_only  # asyncio's transport cannot be closed any more
+def test_a_connect_that_is_dropped_with_its_loop_closes_the_pipe(loop_factory, pipe):
+    loop = loop_factory()
+    connect = loop.connect_read_pipe(Recorder, pipe[0])
+    connect.send(None)
+    loop.close()
+    connect.close()
+    assert pipe[0].closed
+
+
 def test_a_closed_loop_lets_go_of_the_file_without_a_word(loop_factory, pipe):
     """The transport warns when it is dropped; until then the file stays open."""
     loop = loop_factory()

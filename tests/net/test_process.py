@@ -503,6 +503,20 @@ async def test_a_cancelled_start_kills_the_process_and_leaves_nothing(loop, turn
     await settle(loop)
 
 
+@treadle_only  # asyncio's goes on to wait, which a coroutine may not do then
+async def test_a_start_that_is_dropped_kills_the_process_and_leaves_nothing(loop, monkeypatch):
+    started = []
+    real = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *a, **k: started.append(real(*a, **k)) or started[0]
+    )
+    start = loop.subprocess_exec(Notes, "sleep", "1000")
+    start.send(None)
+    start.close()
+    await is_gone(started[0].pid)
+    await settle(loop)
+
+
 @treadle_only  # asyncio leaves pipes open
 async def test_a_pipe_that_cannot_be_connected_fails_the_start_and_leaves_nothing(
     loop, monkeypatch

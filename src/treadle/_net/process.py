@@ -63,6 +63,9 @@ async def start_process(
         waiter = loop.create_future()
         loop.call_soon(transport._begin, waiter, context=transport._context)
         await waiter
+    except GeneratorExit:  # dropped: nothing may be waited for
+        transport._give_up()
+        raise
     except BaseException:
         transport._give_up()
         await transport._wait()
