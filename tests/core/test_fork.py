@@ -338,6 +338,42 @@ def test_what_the_child_drops_is_closed_there_only_and_without_a_warning(loop, c
     loop.run_until_complete(protocol.hears(b"still there?"))
 
 
+@treadle_only  # asyncio's epoll set forgets the listening socket
+def test_a_server_that_the_child_closes_goes_on_in_the_parent(loop):
+    came = asyncio.Event()
+
+    class Door(asyncio.Protocol):
+        def connection_made(self, transport):
+            came.set()
+
+    server = loop.run_until_complete(loop.create_server(Door, "127.0.0.1", 0))
+    address = server.sockets[0].getsockname()
+
+    def child():
+        with contextlib.suppress(RuntimeError):
+            server.close()
+
+    forked(child)
+    with socket.create_connection(address):
+        loop.run_until_complete(came.wait())
+    server.abort_clients()
+    server.close()
+    loop.run_until_complete(server.wait_closed())
+
+
+@treadle_only  # asyncio writes to the end
+def test_what_the_child_writes_is_sent_as_far_as_no_loop_is_needed(loop, connection):
+    transport, _, peer = connection
+
+    def child():
+        transport.write(b"from the child")
+        return message_of(transport.write, bytes(10_000_000))
+
+    assert "made in another process" in forked(child)
+    assert peer.recv(14) == b"from the child"
+
+
+@treadle_only  # asyncio of some versions delivers it
 def test_a_signal_of_the_child_is_not_delivered_to_the_parent(loop):
     heard = []
     loop.add_signal_handler(signal.SIGUSR1, heard.append, "parent")
@@ -393,6 +429,20 @@ def test_a_fork_in_another_thread_leaves_the_running_loop_alone(loop, loop_facto
         return result
 
     assert loop.run_until_complete(fork_elsewhere()) == [False, 42]
+
+
+@treadle_only  # asyncio leaves a handler that does nothing
+def test_signals_are_given_up_by_a_child_that_another_thread_has_forked(loop):
+    loop.add_signal_handler(signal.SIGUSR1, print)
+
+    def child():
+        return [signal.set_wakeup_fd(-1), signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL]
+
+    async def fork_elsewhere():
+        return await loop.run_in_executor(None, forked, child)
+
+    assert loop.run_until_complete(fork_elsewhere()) == [-1, True]
+    loop.remove_signal_handler(signal.SIGUSR1)
 
 
 @treadle_only  # asyncio asks its Popen, with the same result

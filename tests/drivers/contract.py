@@ -12,6 +12,7 @@ import resource
 import socket
 import threading
 import time
+import warnings
 from _thread import interrupt_main
 from functools import partial
 from operator import call
@@ -19,7 +20,16 @@ from operator import call
 import pytest
 
 import treadle
-from treadle._drivers.base import LASTING, READ, WRITE, Connection, Endpoint, Listener
+from treadle._drivers.base import (
+    HANGUP,
+    LASTING,
+    READ,
+    WRITE,
+    Connection,
+    Endpoint,
+    Listener,
+    Pipe,
+)
 
 plain_only = pytest.mark.skipif(treadle.COMPILED, reason="C-level methods cannot be overridden")
 
@@ -94,6 +104,43 @@ class Line(Connection):
 
     def send_ready(self):
         self.note("send ready")
+
+
+class Tube(Pipe):
+    """Notes what a driver tells a pipe (plain treadle only)."""
+
+    def __init__(self):
+        super().__init__()
+        self.heard = []
+
+    def received(self, data):
+        self.heard.append(bytes(data))
+
+    def received_eof(self):
+        self.heard.append("eof")
+
+    def receive_failed(self, exc):
+        self.heard.append(exc)
+
+    def send_ready(self):
+        self.heard.append("send ready")
+
+    def hung_up(self):
+        self.heard.append("hung up")
+
+
+def in_a_fork(function):
+    """Run a function in a forked child, to its end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # other tests have left threads
+        pid = os.fork()
+    if pid == 0:
+        try:
+            function()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
 
 
 class Contract:
@@ -879,3 +926,145 @@ class Contract:
         assert line.heard == [b"x"]
         ours.detach()
         theirs.close()
+
+    # pipes ---------------------------------------------------------------------------------
+
+    @pytest.fixture
+    def pipe(self):
+        """The two ends of a non-blocking pipe."""
+        ends = os.pipe()
+        for end in ends:
+            os.set_blocking(end, False)
+        yield ends
+        for end in ends:
+            try:
+                os.close(end)
+            except OSError:
+                pass  # closed by the test
+
+    def tube(self, driver, fd):
+        tube = Tube()
+        driver.attach(tube, fd)
+        return tube
+
+    def test_a_pipe_is_sent_to(self, driver, pipe):
+        reading, writing = pipe
+        tube = self.tube(driver, writing)
+        assert driver.send(tube, b"hello", 1) == 4
+        assert driver.send(tube, memoryview(b"hello"), 2) == 3
+        assert driver.send_many(tube, [b"hello", b" ", b"world"], 3) == 8
+        assert os.read(reading, 100) == b"ellollolo world"
+        driver.detach(tube)
+
+    def test_a_full_pipe_takes_nothing(self, driver, pipe):
+        tube = self.tube(driver, pipe[1])
+        while driver.send(tube, bytes(100_000), 0):
+            pass
+        assert driver.send_many(tube, [b"x", b"y"], 0) == 0
+        driver.detach(tube)
+
+    def test_a_broken_pipe_raises(self, driver, pipe):
+        tube = self.tube(driver, pipe[1])
+        os.close(pipe[0])
+        with pytest.raises(BrokenPipeError):
+            driver.send(tube, b"x", 0)
+        with pytest.raises(BrokenPipeError):
+            driver.send_many(tube, [b"x", b"y"], 0)
+        driver.detach(tube)
+
+    @plain_only
+    def test_a_pipe_is_received_from(self, driver, pipe):
+        tube = self.tube(driver, pipe[0])
+        driver.start_receiving(tube)
+        os.write(pipe[1], b"hello")
+        driver.wait(-1)
+        os.close(pipe[1])
+        driver.wait(-1)
+        assert tube.heard == [b"hello", "eof"]
+        driver.detach(tube)
+
+    @plain_only
+    def test_a_pipe_may_be_received_from_without_an_event(self, driver, pipe):
+        tube = self.tube(driver, pipe[0])
+        driver.receive(tube)
+        os.write(pipe[1], b"hello")
+        driver.receive(tube)
+        driver.receive(tube)
+        assert tube.heard == [b"hello"]
+        driver.detach(tube)
+
+    @plain_only
+    @pytest.mark.parametrize("interest", [HANGUP, HANGUP | WRITE])
+    def test_a_writer_hears_that_the_reader_has_gone(self, driver, pipe, interest):
+        tube = self.tube(driver, pipe[1])
+        driver.set_interest(tube, interest)
+        os.close(pipe[0])
+        driver.wait(-1)
+        assert tube.heard[0] == "hung up"
+        driver.detach(tube)
+
+    @plain_only
+    def test_a_writer_that_is_detached_when_it_hears_hears_no_more(self, driver, pipe):
+        tube = self.tube(driver, pipe[1])
+        tube.hung_up = lambda: (tube.heard.append("hung up"), driver.detach(tube))
+        driver.await_hangup(tube)
+        driver.await_send(tube)
+        os.close(pipe[0])
+        driver.wait(-1)
+        assert tube.heard == ["hung up"]
+
+    @plain_only
+    def test_data_that_nobody_reads_is_no_hang_up_and_keeps_nobody_busy(self, driver, pairs):
+        ours, theirs = pairs()
+        tube = self.tube(driver, ours.fileno())
+        driver.await_hangup(tube)
+        theirs.send(b"x")
+        driver.wait(0)
+        assert tube.heard == []
+        start = time.monotonic_ns()
+        driver.wait(2_000_000)
+        assert time.monotonic_ns() - start >= 2_000_000
+        driver.detach(tube)
+
+    # forks ---------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("harm", ["close", "detach", "close_driver", "wake"])
+    def test_nothing_that_a_disowned_driver_does_reaches_the_parents(self, driver, pairs, harm):
+        ours, theirs = pairs()
+        endpoint = self.watch(driver, ours, READ)
+
+        def child():
+            driver.disown()
+            if harm in ("close", "detach"):
+                getattr(driver, harm)(endpoint)
+            else:
+                getattr(driver, harm)()
+
+        in_a_fork(child)
+        start = time.monotonic_ns()
+        driver.wait(2_000_000)
+        assert time.monotonic_ns() - start >= 2_000_000
+        theirs.send(b"x")
+        driver.wait(-1)
+        assert endpoint.masks == [READ]
+
+    def test_a_disowned_driver_says_why_it_watches_nothing(self, driver, pairs):
+        driver.disown()
+        with pytest.raises(RuntimeError, match="made in another process"):
+            self.watch(driver, pairs()[0], READ)
+
+    def test_a_closed_driver_says_why_it_watches_nothing(self, driver, pairs):
+        driver.close_driver()
+        with pytest.raises(RuntimeError, match="Event loop is closed"):
+            self.watch(driver, pairs()[0], READ)
+
+    def test_a_driver_may_be_disowned_by_what_it_calls(self, driver, pairs):
+        """Events of the same wait that are left are dropped."""
+        endpoints = []
+        for _ in range(3):
+            ours, theirs = pairs()
+            theirs.send(b"x")
+            endpoints.append(self.watch(driver, ours, READ, driver.disown))
+        driver.wake()
+        driver.wait(0)
+        assert sum(len(endpoint.masks) for endpoint in endpoints) == 1

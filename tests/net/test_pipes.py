@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import os
 import socket
 import stat
@@ -13,7 +12,8 @@ import warnings
 
 import pytest
 
-from tests.net.wire import MEGABYTE, Diary, Recorder, listening, settle
+import treadle
+from tests.net.wire import MEGABYTE, Diary, Recorder, drop, listening, settle
 
 pytestmark = pytest.mark.every_driver
 treadle_only = pytest.mark.treadle_only
@@ -55,7 +55,7 @@ async def drain(loop, file, size):
     return bytes(data)
 
 
-# reading -----------------------------------------------------------------------------------
+# reading -------------------------------------------------------------------------------------
 
 
 async def test_what_is_written_arrives_and_then_the_end(loop, pipe):
@@ -404,7 +404,7 @@ async def test_connection_made_that_raises_is_reported(loop, pipe, reports, meth
     await protocol.hears("connection_lost")
 
 
-# what transports are --------------------------------------------------------------------------
+# what transports are -------------------------------------------------------------------------
 
 
 async def test_a_reader_is_a_read_transport(loop, pipe):
@@ -470,10 +470,10 @@ def test_a_transport_that_is_dropped_warns_and_closes(loop_factory, pipe, method
     end = pipe[method == "connect_write_pipe"]
     transport, protocol = loop.run_until_complete(getattr(loop, method)(Recorder, end))
     loop.close()
-    protocol.transport = None
+    left = [transport, protocol]
+    del transport, protocol
     with pytest.warns(ResourceWarning, match="unclosed transport"):
-        del transport, protocol
-        gc.collect()
+        drop(left)
     assert end.closed
 
 
@@ -658,6 +658,43 @@ async def test_only_bytes_can_be_written(loop, pipe, data):
     await protocol.hears("connection_lost")
 
 
+def test_short_and_interrupted_calls_lose_nothing(pipe, monkeypatch):
+    """The selector driver makes its calls through `os`."""
+    data = os.urandom(100_000)
+    calls = []
+
+    def trouble(name, shorten):
+        real = getattr(os, name)
+
+        def call(fd, what):
+            calls.append(name)
+            if len(calls) % 3 == 1:
+                raise BlockingIOError(errno.EAGAIN, "not now")
+            if len(calls) % 3 == 2:
+                raise InterruptedError(errno.EINTR, "a signal came")
+            return real(fd, shorten(what))
+
+        monkeypatch.setattr(os, name, call)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        _, hearing = await loop.connect_read_pipe(Recorder, pipe[0])
+        transport, speaking = await loop.connect_write_pipe(Writer, pipe[1])
+        for start in range(0, len(data), 10_000):
+            transport.write(data[start : start + 10_000])
+        transport.close()
+        await hearing.hears("connection_lost")
+        await speaking.hears("connection_lost")
+        return bytes(hearing.data)
+
+    trouble("read", lambda size: min(size, 777))
+    trouble("write", lambda data: bytes(data)[:999])
+    trouble("writev", lambda pieces: [bytes(pieces[0])[:999]])
+    with asyncio.Runner(loop_factory=lambda: treadle.Loop(driver="selector")) as runner:
+        assert runner.run(main()) == data
+    assert set(calls) == {"read", "write", "writev"}
+
+
 async def test_a_stream_writer_drains_into_a_pipe(loop, pipe):
     def factory():
         return asyncio.streams.FlowControlMixin(loop)
@@ -675,10 +712,9 @@ async def test_a_stream_writer_drains_into_a_pipe(loop, pipe):
 
 @treadle_only
 async def test_hooks_hear_of_a_writer_that_waits(loop, pipe):
-    import treadle
-
     class Waits(treadle.Hooks):
-        heard = []
+        def __init__(self):
+            self.heard = []
 
         def resource_waits(self, resource, waiting):
             self.heard.append((resource, waiting))
@@ -706,14 +742,23 @@ async def test_both_ends_of_one_pipe_may_belong_to_the_loop(loop, pipe):
     await speaking.hears("connection_lost")
 
 
+@treadle_only  # asyncio's transport cannot be closed any more
+def test_a_connect_that_is_dropped_with_its_loop_closes_the_pipe(loop_factory, pipe):
+    loop = loop_factory()
+    connect = loop.connect_read_pipe(Recorder, pipe[0])
+    connect.send(None)
+    loop.close()
+    connect.close()
+    assert pipe[0].closed
+
+
 def test_a_closed_loop_lets_go_of_the_file_without_a_word(loop_factory, pipe):
     """The transport warns when it is dropped; until then the file stays open."""
     loop = loop_factory()
-    transport, _ = loop.run_until_complete(loop.connect_read_pipe(Recorder, pipe[0]))
+    left = list(loop.run_until_complete(loop.connect_read_pipe(Recorder, pipe[0])))
     loop.close()
     assert not pipe[0].closed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        del transport, _
-        gc.collect()
+        drop(left)
     assert pipe[0].closed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import struct
@@ -200,6 +201,12 @@ def open_descriptors() -> dict[int, str]:
         except FileNotFoundError:
             pass  # the one of listdir itself
     return found
+
+
+def drop(left: list[Any]) -> None:
+    """Let go of everything in the list, also where it holds on to itself."""
+    left.clear()
+    gc.collect()
 
 
 async def settle(loop: Any, turns: int = 3) -> None:

@@ -1,9 +1,9 @@
 """Subprocess transports: a child process, its pipes, and the protocol that hears of both.
 
-Children are started by `subprocess.Popen` in the loop's thread, as in asyncio. So every argument
-means what it means there, and the child's parent is a thread that lives (PR_SET_PDEATHSIG counts
-threads). What the loop adds begins when Popen returns: pipes become transports (``pipes.py``), and
-the end of the process is watched for (``_core/children.py``).
+Children are started by `subprocess.Popen` in the loop's thread, as in asyncio, so every argument
+means what it means there. What the loop adds begins when Popen returns: pipes become transports
+(``pipes.py``), and the end of the process is watched for (``_core/children.py``). With a
+`preexec_fn`, Popen returns before the program runs (``preexec.py``), and the rest waits for that.
 
 Order. ``connection_made`` comes first and alone; then the pipes are read and the process watched.
 Data of the pipes, their ends, and ``process_exited`` come in the order in which the kernel reports
@@ -29,6 +29,7 @@ from treadle._core.children import Child, Children
 from treadle._core.invoke import current_context
 from treadle._core.log import logger
 from treadle._net.pipes import ReadPipe, WritePipe
+from treadle._net.preexec import StartReport
 
 __all__ = ["ProcessTransport", "start_process"]
 
@@ -44,14 +45,29 @@ async def start_process(
     Raises what Popen raises. When it fails or is cancelled afterwards, the process is killed and
     waited for, and no descriptor stays open.
     """
-    popen = subprocess.Popen(args, **keywords)
-    transport = ProcessTransport(loop, protocol, popen)
-    waiter = loop.create_future()
-    loop.call_soon(transport._begin, waiter, context=transport._context)
+    report: StartReport | None = None
+    if keywords.get("preexec_fn") is not None:
+        report = StartReport(keywords["preexec_fn"])
+        keywords = keywords | {"preexec_fn": report.begin}
     try:
-        await waiter
+        popen = subprocess.Popen(args, **keywords)
     except BaseException:
-        transport.close()
+        if report is not None:
+            report.forked(False)
+        raise
+    transport = ProcessTransport(loop, protocol, popen)
+    try:
+        if report is not None:
+            report.forked(True)
+            await report.outcome(loop, args, keywords)
+        waiter = loop.create_future()
+        loop.call_soon(transport._begin, waiter, context=transport._context)
+        await waiter
+    except GeneratorExit:  # dropped: nothing may be waited for
+        transport._give_up()
+        raise
+    except BaseException:
+        transport._give_up()
         await transport._wait()
         raise
     return transport
@@ -76,6 +92,7 @@ class ProcessTransport(asyncio.SubprocessTransport):
         if loop._children is None:
             loop._children = Children(loop)
         self._child: Child = loop._children.add(popen, self._process_ended)
+        self._begun = False  # the protocol may be called, and the process is watched
         self._adopt_error: Exception | None = None  # why a pipe could not become a transport
         self._adopt_pipes()
 
@@ -110,23 +127,32 @@ class ProcessTransport(asyncio.SubprocessTransport):
                 transport.adopt(file, False)
             except Exception as exc:
                 self._adopt_error = exc
-                self._protocol = asyncio.SubprocessProtocol()  # the user's hears of nothing
                 file.close()
                 continue
             pipe.transport = transport
             self._pipes[number] = pipe
 
     def _begin(self, waiter: asyncio.Future[None]) -> None:
+        if self._begun:
+            return  # given up
+        if self._adopt_error is not None:
+            waiter.set_exception(self._adopt_error)
+            return
+        self._begun = True
         self._call("connection_made", self)
         for pipe in list(self._pipes.values()):
             pipe.transport.begin(None)
         self._child.watch()
-        if waiter.done():
-            return
-        if self._adopt_error is not None:
-            waiter.set_exception(self._adopt_error)
-        else:
+        if not waiter.done():
             waiter.set_result(None)
+
+    def _give_up(self) -> None:
+        """End a process whose start has failed; a protocol that heard nothing hears nothing."""
+        self.close()
+        if not self._begun:
+            self._begun = True
+            self._protocol = asyncio.SubprocessProtocol()
+            self._child.watch()
 
     def close(self) -> None:
         """Close the pipes, and kill the process if it still runs."""

@@ -104,7 +104,10 @@ async def _connect(
     try:
         await waiter
     except BaseException:
-        transport.close()
+        if loop.is_closed():
+            transport.dispose()
+        else:
+            transport.close()
         raise
     return transport, protocol
 
