@@ -15,10 +15,8 @@ import time
 
 import pytest
 
-import treadle
+from tests.drivers.datagrams import DatagramContract, plain_only
 from treadle._drivers.base import READ, WRITE, Connection, Endpoint, Listener
-
-plain_only = pytest.mark.skipif(treadle.COMPILED, reason="C-level methods cannot be overridden")
 
 
 class Watch(Endpoint):
@@ -89,7 +87,7 @@ class Line(Connection):
         self.note("send ready")
 
 
-class Contract:
+class Contract(DatagramContract):
     """The tests; a subclass has a fixture `driver` that is open, and closes it."""
 
     @pytest.fixture

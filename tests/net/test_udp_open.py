@@ -61,7 +61,7 @@ async def test_local_and_remote_address_need_one_family(opening):
 
 
 async def test_a_stream_socket_is_refused(opening):
-    with socket.socket() as sock, pytest.raises(ValueError, match="Socket was expected|socket was"):
+    with socket.socket() as sock, pytest.raises(ValueError, match=r"[Ss]ocket was expected"):
         await opening(sock=sock)
 
 

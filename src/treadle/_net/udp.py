@@ -48,7 +48,6 @@ _BATCH = 32  # datagrams per event, each way, before others get their turn
 _REST = 0.001  # seconds without sending, where the kernel has no event for "try again"
 
 
-
 class Kind(asyncio.Transport, asyncio.DatagramTransport):
     """What `DatagramTransport` says its class is; in asyncio it passes for both of them."""
 
