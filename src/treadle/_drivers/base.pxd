@@ -11,6 +11,7 @@ cdef class Connection(Endpoint):
     # The methods are cdef: a transport takes attributes that users set, and a cpdef method would
     # look for an override among them at every event.
     cdef public bint fills_buffer
+    cdef Py_ssize_t expects
 
     cdef received(self, data)
     cdef receive_buffer(self)
@@ -52,6 +53,7 @@ cdef class Driver:
     cpdef Py_ssize_t send(self, Connection connection, data, Py_ssize_t offset) except -1
     cpdef Py_ssize_t send_many(self, Connection connection, chunks, Py_ssize_t offset) except -1
     cpdef bint send_to(self, Datagrams endpoint, data, address) except -1
+    cpdef bint receive_from(self, Datagrams endpoint) except -1
     cpdef close(self, Endpoint endpoint)
     cpdef start_receiving(self, Endpoint endpoint)
     cpdef stop_receiving(self, Endpoint endpoint)

@@ -21,11 +21,10 @@ cdef class EpollDriver(Driver):
     cdef int poll(self, long long timeout_ns) noexcept  # -1 and errno, like the system call
     cdef dispatch(self, uint64_t data, uint32_t mask)
     cdef receive(self, Connection connection)
+    cdef receive_large(self, Connection connection)
     cdef receive_into(self, Connection connection)
     cdef receive_ended(self, Connection connection, Py_ssize_t count, int error)
     cdef receive_datagrams(self, Datagrams endpoint)
-    cdef receive_foreign(self, Datagrams endpoint)
-    cdef bint send_foreign(self, Datagrams endpoint, data, address) except -1
     cdef accept(self, Listener listener)
     cdef accept_ended(self, Listener listener, int error)
     cdef drain_wake(self)

@@ -11,7 +11,8 @@ epoll_wait(2) counts in milliseconds, which makes short timers up to one late. e
 nanoseconds; where it is missing or forbidden, milliseconds are rounded up: late, never early.
 
 Receiving goes through one buffer per driver and is copied into a `bytes` of the right size, so an
-idle connection holds no buffer.
+idle connection holds no buffer. A connection whose last receive was large is received for into the
+`bytes` itself: cutting that to size costs less than the copy.
 
 GIL: it is given up for every wait, also for one that does not block, so that other threads and
 their signals get their turn; `send` and `recv` on non-blocking sockets keep it.
@@ -87,6 +88,7 @@ from cython.cimports.treadle._sys.socket import (
     iovec,
     msghdr,
     recv,
+    recv_bytes,
     recvfrom,
     send,
     sendmsg,
@@ -107,6 +109,7 @@ DATAGRAMS = cython.declare(cython.int, 3)
 
 MAX_EVENTS = cython.declare(cython.int, 1024)  # per wait; what is left is reported by the next
 SCRATCH_SIZE = cython.declare(cython.Py_ssize_t, 256 * 1024)  # bytes per receive at most
+LARGE = cython.declare(cython.Py_ssize_t, 32 * 1024)  # bytes; from here on copying costs more
 MAX_IOV = cython.declare(cython.int, 64)  # buffers per sendmsg(2)
 UNLIKELY_FD = cython.declare(cython.int, 1 << 22)  # numbers from here on are looked at first
 WAKE_DATA = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)  # no descriptor has this number
@@ -334,9 +337,26 @@ class EpollDriver(Driver):
         if connection.fills_buffer:
             self.receive_into(connection)
             return
+        if connection.expects >= LARGE:
+            self.receive_large(connection)
+            return
         count: cython.Py_ssize_t = recv(connection.fd, self.scratch, SCRATCH_SIZE, 0)
         if count > 0:
+            connection.expects = count
             connection.received(PyBytes_FromStringAndSize(self.scratch, count))
+        else:
+            self.receive_ended(connection, count, errno)
+
+    def receive_large(self, connection: Connection):
+        """Receive once where much came last time: into the `bytes` itself, which is then cut."""
+        count: cython.Py_ssize_t = 0
+        size: cython.Py_ssize_t = 2 * connection.expects
+        data = recv_bytes(
+            connection.fd, SCRATCH_SIZE if size > SCRATCH_SIZE else size, cython.address(count)
+        )
+        if count > 0:
+            connection.expects = count
+            connection.received(data)
         else:
             self.receive_ended(connection, count, errno)
 
@@ -379,7 +399,7 @@ class EpollDriver(Driver):
             and endpoint.family != AF_INET6
             and endpoint.family != AF_UNIX
         ):
-            self.receive_foreign(endpoint)
+            self.receive_from(endpoint)  # only the socket module knows such addresses
             return
         for i in range(endpoint.batch):
             length = cython.sizeof(sockaddr_storage)
@@ -405,17 +425,6 @@ class EpollDriver(Driver):
             )
             if endpoint.generation != generation or not endpoint.interest & READ:
                 return
-
-    def receive_foreign(self, endpoint: Datagrams):
-        """Receive once from a socket of a family whose addresses only the socket module reads."""
-        try:
-            data, address = endpoint.sock.recvfrom(SCRATCH_SIZE)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as exc:
-            endpoint.receive_failed(exc)
-            return
-        endpoint.datagram_received(data, address)
 
     def accept(self, listener: Listener):
         """Accept what waits in the backlog, a batch at most."""
@@ -520,7 +529,8 @@ class EpollDriver(Driver):
         if address is not None:
             raw = encode_address(endpoint.family, address)
             if raw is None:
-                return self.send_foreign(endpoint, data, address)
+                # a name, a path, another family, or nonsense: the socket module knows
+                return Driver.send_to(self, endpoint, data, address)
         if isinstance(data, bytes):
             error = transmit(endpoint.fd, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), raw)
         else:
@@ -532,18 +542,6 @@ class EpollDriver(Driver):
         if error == EAGAIN or error == EINTR or error == ENOBUFS:
             return False
         raise OSError(error, os.strerror(error))
-
-    def send_foreign(self, endpoint: Datagrams, data, address):
-        """Send to an address that only the socket module reads: a name, a path, or nonsense."""
-        try:
-            endpoint.sock.sendto(data, address)
-        except (BlockingIOError, InterruptedError):
-            return False
-        except OSError as exc:
-            if exc.errno != ENOBUFS:
-                raise
-            return False
-        return True
 
     def peer_name(self, peer):
         """Return the address behind the `peer` of `Listener.accepted`."""

@@ -18,7 +18,7 @@ cdef class WriteBuffer(Marks):
     cdef readonly object chunks
     cdef readonly Py_ssize_t offset
 
-    cpdef append(self, bytes data)
+    cpdef append(self, bytes data, Py_ssize_t sent=*)
     @cython.locals(length=Py_ssize_t)
     cpdef consume(self, Py_ssize_t count)
     cpdef clear(self)

@@ -65,10 +65,15 @@ class WriteBuffer(Marks):
         self.chunks: deque[bytes] = deque()
         self.offset = 0  # bytes of the first chunk that are sent already
 
-    def append(self, data: bytes) -> None:
-        """Add a non-empty chunk at the end."""
+    def append(self, data: bytes, sent: int = 0) -> None:
+        """Add a chunk at the end, all of it or what is left after the `sent` first bytes.
+
+        Only into an empty buffer may a chunk go of which something was sent.
+        """
+        if sent:
+            self.offset = sent
         self.chunks.append(data)
-        self.size += len(data)
+        self.size += len(data) - sent
 
     def consume(self, count: int) -> None:
         """Take the first `count` bytes away; they have been sent."""

@@ -423,7 +423,10 @@ class StreamTransport(Connection):
     def _keep(self, data: Any, sent: int) -> None:
         """Buffer what was not sent, and have the driver say when it can be."""
         buffer = self._make_buffer()
-        buffer.append(_as_bytes(data) if sent == 0 else bytes(memoryview(data)[sent:]))
+        if isinstance(data, bytes):
+            buffer.append(data, sent)
+        else:
+            buffer.append(bytes(memoryview(data)[sent:]))
         self._driver.await_send(self)
         self._maybe_pause()
 

@@ -80,3 +80,26 @@ cdef extern from *:
     extern int accept4(int, struct sockaddr *__restrict, socklen_t *__restrict, int);
     """
     int accept4(int fd, sockaddr *address, socklen_t *length, int flags) nogil
+
+
+cdef extern from *:
+    """
+    #include <errno.h>
+    #include <sys/socket.h>
+
+    static PyObject *treadle_recv_bytes(int fd, Py_ssize_t size, Py_ssize_t *count) {
+        PyObject *data = PyBytes_FromStringAndSize(NULL, size);
+        if (data == NULL) {
+            return NULL;
+        }
+        *count = recv(fd, PyBytes_AS_STRING(data), (size_t)size, 0);
+        if (*count < size) {
+            int error = errno;
+            _PyBytes_Resize(&data, *count > 0 ? *count : 0);
+            errno = error;
+        }
+        return data;
+    }
+    """
+    # A new bytes of what came; empty, with *count and errno those of recv(2), where nothing did.
+    object recv_bytes "treadle_recv_bytes" (int fd, Py_ssize_t size, Py_ssize_t *count)
