@@ -42,7 +42,7 @@ WRITE = 2
 WATCH = 0  # values of `Endpoint.kind`: what a driver does with an event
 CONNECTION = 1
 LISTENER = 2
-DATAGRAMS = 3
+DATAGRAMS = 4
 
 DATAGRAM_SIZE = 256 * 1024  # bytes of a datagram that are received; what is longer is cut
 

@@ -1,7 +1,6 @@
 cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 
-from treadle._drivers.address cimport AddressBook
 from treadle._drivers.base cimport Connection, Datagrams, Driver, Endpoint, Listener
 from treadle._sys.epoll cimport epoll_event
 
@@ -11,7 +10,6 @@ cdef class EpollDriver(Driver):
     cdef int wake_fd  # an eventfd; closed by release()
     cdef uint32_t generation  # of the endpoint attached last
     cdef list owners  # by descriptor: Endpoint or None
-    cdef AddressBook addresses
     cdef epoll_event *events  # MAX_EVENTS of them; freed by release()
     cdef char *scratch  # SCRATCH_SIZE bytes; freed by release()
     cdef bint has_pwait2
@@ -24,11 +22,7 @@ cdef class EpollDriver(Driver):
     cdef receive_large(self, Connection connection)
     cdef receive_into(self, Connection connection)
     cdef receive_ended(self, Connection connection, Py_ssize_t count, int error)
-    cdef receive_datagrams(self, Datagrams endpoint)
     cdef accept(self, Listener listener)
     cdef accept_ended(self, Listener listener, int error)
     cdef drain_wake(self)
     cdef Py_ssize_t sent(self, Py_ssize_t count) except -1
-
-
-cdef int transmit(int fd, void *data, Py_ssize_t size, bytes raw) noexcept  # an errno

@@ -36,7 +36,6 @@ from cython.cimports.libc.errno import (
     ECONNABORTED,
     EEXIST,
     EINTR,
-    ENOBUFS,
     ENOENT,
     ENOSYS,
     EPERM,
@@ -45,7 +44,8 @@ from cython.cimports.libc.errno import (
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memset
 from cython.cimports.posix.time import timespec
-from cython.cimports.treadle._drivers.address import AddressBook, decode_address, encode_address
+from cython.cimports.treadle._drivers.address import decode_address
+from cython.cimports.treadle._drivers.epoll_datagrams import receive_datagrams, send_datagram
 from cython.cimports.treadle._sys.epoll import (
     EFD_CLOEXEC,
     EFD_NONBLOCK,
@@ -77,9 +77,6 @@ from cython.cimports.treadle._sys.python import (
     PyErr_SetFromErrno,
 )
 from cython.cimports.treadle._sys.socket import (
-    AF_INET,
-    AF_INET6,
-    AF_UNIX,
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
     SOCK_CLOEXEC,
@@ -89,10 +86,8 @@ from cython.cimports.treadle._sys.socket import (
     msghdr,
     recv,
     recv_bytes,
-    recvfrom,
     send,
     sendmsg,
-    sendto,
     sockaddr,
     sockaddr_storage,
     socklen_t,
@@ -105,7 +100,7 @@ WRITE = cython.declare(cython.int, 2)
 WATCH = cython.declare(cython.int, 0)
 CONNECTION = cython.declare(cython.int, 1)
 LISTENER = cython.declare(cython.int, 2)
-DATAGRAMS = cython.declare(cython.int, 3)
+DATAGRAMS = cython.declare(cython.int, 4)
 
 MAX_EVENTS = cython.declare(cython.int, 1024)  # per wait; what is left is reported by the next
 SCRATCH_SIZE = cython.declare(cython.Py_ssize_t, 256 * 1024)  # bytes per receive at most
@@ -125,7 +120,6 @@ class EpollDriver(Driver):
         self.wake_fd = -1
         self.generation = 0
         self.owners = []
-        self.addresses = AddressBook()
         self.events = cython.NULL
         self.scratch = cython.NULL
         self.has_pwait2 = True
@@ -321,7 +315,7 @@ class EpollDriver(Driver):
         elif endpoint.kind == DATAGRAMS:
             datagrams = cython.cast(Datagrams, endpoint)
             if datagrams.interest & READ and (failed or mask & EPOLLIN):
-                self.receive_datagrams(datagrams)
+                receive_datagrams(self, datagrams, self.scratch, SCRATCH_SIZE)
                 if datagrams.generation != generation:
                     return
             if datagrams.interest & WRITE and (failed or mask & EPOLLOUT):
@@ -386,45 +380,6 @@ class EpollDriver(Driver):
             connection.received_eof()
         elif error != EAGAIN and error != EINTR:
             connection.receive_failed(OSError(error, os.strerror(error)))
-
-    def receive_datagrams(self, endpoint: Datagrams):
-        """Receive a batch of datagrams at most and hand each of them over."""
-        generation: cython.uint = endpoint.generation
-        address: sockaddr_storage
-        length: socklen_t
-        count: cython.Py_ssize_t
-        i: cython.int
-        if (
-            endpoint.family != AF_INET
-            and endpoint.family != AF_INET6
-            and endpoint.family != AF_UNIX
-        ):
-            self.receive_from(endpoint)  # only the socket module knows such addresses
-            return
-        for i in range(endpoint.batch):
-            length = cython.sizeof(sockaddr_storage)
-            count = recvfrom(
-                endpoint.fd,
-                self.scratch,
-                SCRATCH_SIZE,
-                MSG_DONTWAIT,
-                cython.cast(cython.pointer(sockaddr), cython.address(address)),
-                cython.address(length),
-            )
-            if count < 0:
-                if errno != EAGAIN and errno != EINTR:
-                    endpoint.receive_failed(OSError(errno, os.strerror(errno)))
-                return
-            endpoint.datagram_received(
-                PyBytes_FromStringAndSize(self.scratch, count),
-                self.addresses.name_of(
-                    PyBytes_FromStringAndSize(
-                        cython.cast(cython.p_char, cython.address(address)), length
-                    )
-                ),
-            )
-            if endpoint.generation != generation or not endpoint.interest & READ:
-                return
 
     def accept(self, listener: Listener):
         """Accept what waits in the backlog, a batch at most."""
@@ -523,44 +478,8 @@ class EpollDriver(Driver):
 
     def send_to(self, endpoint: Datagrams, data, address):
         """Send one datagram; return False when it is worth while to try again later."""
-        view: cython.Py_buffer
-        raw = None
-        error: cython.int
-        if address is not None:
-            raw = encode_address(endpoint.family, address)
-            if raw is None:
-                # a name, a path, another family, or nonsense: the socket module knows
-                return Driver.send_to(self, endpoint, data, address)
-        if isinstance(data, bytes):
-            error = transmit(endpoint.fd, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), raw)
-        else:
-            PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
-            error = transmit(endpoint.fd, view.buf, view.len, raw)
-            PyBuffer_Release(cython.address(view))
-        if error == 0:
-            return True
-        if error == EAGAIN or error == EINTR or error == ENOBUFS:
-            return False
-        raise OSError(error, os.strerror(error))
+        return send_datagram(self, endpoint, data, address)
 
     def peer_name(self, peer):
         """Return the address behind the `peer` of `Listener.accepted`."""
         return decode_address(peer) if isinstance(peer, bytes) else peer
-
-
-def transmit(fd, data, size, raw):
-    """Send one datagram to where the sockaddr `raw` says; return 0 or the error's number."""
-    flags: cython.int = MSG_NOSIGNAL | MSG_DONTWAIT
-    sent: cython.Py_ssize_t
-    if raw is None:
-        sent = send(fd, data, size, flags)
-    else:
-        sent = sendto(
-            fd,
-            data,
-            size,
-            flags,
-            cython.cast(cython.pointer(sockaddr), PyBytes_AS_STRING(raw)),
-            PyBytes_GET_SIZE(raw),
-        )
-    return errno if sent < 0 else 0
