@@ -6,11 +6,14 @@ import asyncio
 import errno
 import os
 import resource
+import selectors
 import socket
+import sys
 
 import pytest
 
 from tests.net.wire import Letterbox, settle
+from treadle._drivers.selector import SelectorDriver
 
 pytestmark = pytest.mark.every_driver
 
@@ -364,3 +367,28 @@ async def test_cancelled_in_any_turn_nothing_is_open(loop, opening, turns):
         task.result()[0].close()
     await settle(loop)
     assert all(box.calls == ["connection_made", "connection_lost"] for box in made)
+
+
+class Full(selectors.DefaultSelector):
+    """A kernel that watches no more than its user may watch."""
+
+    limit = sys.maxsize
+
+    def register(self, fileobj, events, data=None):
+        if len(self.get_map()) >= self.limit:
+            raise OSError(errno.ENOSPC, "as many as the user may watch")
+        return super().register(fileobj, events, data)
+
+
+def test_a_kernel_that_cannot_watch_it_is_an_error(make_loop, no_descriptor_left):
+    selector = Full()
+    loop = make_loop(driver=SelectorDriver(selector))
+    box = Letterbox()
+    selector.limit = len(selector.get_map())
+    opening = loop.create_datagram_endpoint(lambda: box, ("127.0.0.1", 0))
+    with pytest.raises(OSError, match="as many as") as info:
+        loop.run_until_complete(opening)
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    assert box.calls == ["connection_made", "connection_lost"]
+    assert box.reason is info.value
