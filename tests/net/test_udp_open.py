@@ -384,11 +384,14 @@ def test_a_kernel_that_cannot_watch_it_is_an_error(make_loop, no_descriptor_left
     selector = Full()
     loop = make_loop(driver=SelectorDriver(selector))
     box = Letterbox()
-    selector.limit = len(selector.get_map())
-    opening = loop.create_datagram_endpoint(lambda: box, ("127.0.0.1", 0))
-    with pytest.raises(OSError, match="as many as") as info:
-        loop.run_until_complete(opening)
-    loop.run_until_complete(asyncio.sleep(0))
+
+    async def play():
+        selector.limit = len(selector.get_map())
+        with pytest.raises(OSError, match="as many as") as info:
+            await loop.create_datagram_endpoint(lambda: box, ("127.0.0.1", 0))
+        await asyncio.sleep(0)
+        assert box.calls == ["connection_made", "connection_lost"]
+        assert box.reason is info.value
+
+    loop.run_until_complete(play())
     loop.close()
-    assert box.calls == ["connection_made", "connection_lost"]
-    assert box.reason is info.value

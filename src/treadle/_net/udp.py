@@ -269,9 +269,8 @@ class DatagramTransport(Datagrams):
             return
         if self._buffer is not None and self._buffer.waiting:
             self._keep(data, addr)
-        elif not self._send(data, addr):
-            if self._attend(self.interest | WRITE) is None:
-                self._keep(data, addr)
+        elif not self._send(data, addr) and self._attend(self.interest | WRITE) is None:
+            self._keep(data, addr)
 
     def _keep(self, data: Any, address: Any) -> None:
         """Buffer a datagram behind those that wait."""
