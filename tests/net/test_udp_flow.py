@@ -111,6 +111,17 @@ async def test_what_waits_is_a_copy(mailbox, sender):
     assert (await mailbox.takes(len(sent) + 1))[-1] == b"before"
 
 
+class Bytes(bytes):
+    """A user's own kind of bytes."""
+
+
+async def test_a_subclass_of_bytes_may_wait(mailbox, sender):
+    transport, _, send = await sender()
+    sent = fill(transport, send)
+    send(Bytes(b"mine"))
+    assert (await mailbox.takes(len(sent) + 1))[-1] == b"mine"
+
+
 @pytest.mark.treadle_only
 async def test_each_datagram_counts_for_eight_bytes_more(sender):
     transport, _, send = await sender()

@@ -267,15 +267,15 @@ class DatagramTransport(Datagrams):
                 "Fatal write error on datagram transport",
             )
             return
-        if self._buffer is not None and self._buffer.waiting:
-            self._keep(data, addr)
-        elif not self._send(data, addr) and self._attend(self.interest | WRITE) is None:
-            self._keep(data, addr)
+        idle = self._buffer is None or not self._buffer.waiting
+        if idle and (self._send(data, addr) or self._attend(self.interest | WRITE) is not None):
+            return
+        self._keep(data, addr)
 
     def _keep(self, data: Any, address: Any) -> None:
         """Buffer a datagram behind those that wait."""
         buffer = self._make_buffer()
-        buffer.push(data if isinstance(data, bytes) else bytes(data), address)
+        buffer.push(data if type(data) is bytes else bytes(data), address)
         self._maybe_pause()
 
     def _send(self, data: Any, address: Any) -> bool:
