@@ -44,7 +44,7 @@ MODULES = [
 # Compiled twins of plain modules: NAME is built from NAME_native.
 NATIVE = ["_core/clock", "_core/invoke", "_core/ready", "_drivers/address", "_net/scratch"]
 # Without a twin of the same name.
-LINUX = ["_drivers/epoll"]
+LINUX = ["_drivers/epoll", "_drivers/epoll_datagrams"]
 
 DIRECTIVES = {
     "language_level": "3",

@@ -19,7 +19,7 @@ from operator import call
 
 import pytest
 
-import treadle
+from tests.drivers.datagrams import DatagramContract, plain_only
 from treadle._drivers.base import (
     HANGUP,
     LASTING,
@@ -30,8 +30,6 @@ from treadle._drivers.base import (
     Listener,
     Pipe,
 )
-
-plain_only = pytest.mark.skipif(treadle.COMPILED, reason="C-level methods cannot be overridden")
 
 
 class Watch(Endpoint):
@@ -143,7 +141,7 @@ def in_a_fork(function):
     assert os.waitpid(pid, 0)[1] == 0
 
 
-class Contract:
+class Contract(DatagramContract):
     """The tests; a subclass has a fixture `driver` that is open, and closes it."""
 
     @pytest.fixture

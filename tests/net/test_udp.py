@@ -1,4 +1,4 @@
-"""Datagrams: they arrive whole, with the sender's address, and an error does not end the endpoint."""
+"""Datagrams arrive whole, with the sender's address; an error does not end the endpoint."""
 
 from __future__ import annotations
 
@@ -521,13 +521,13 @@ async def test_attributes_can_be_set(post):
 
 @pytest.mark.treadle_only
 async def test_all_its_methods_run_in_one_copy_of_the_context(loop, post):
+    words = []
+
     class Writer(Letterbox):
         def note(self, name):
-            self.words.append((name, word.get()))
+            words.append((name, word.get()))
             word.set(name)
             super().note(name)
-
-        words = []
 
     word.set("creator")
     bound, there, connected, _ = await pair(post, factory=Writer)
@@ -535,7 +535,7 @@ async def test_all_its_methods_run_in_one_copy_of_the_context(loop, post):
     await there.brings(1)
     bound.close()
     await there.hears("connection_lost")
-    assert Writer.words == [
+    assert words == [
         ("connection_made", "creator"),
         ("datagram_received", "connection_made"),
         ("connection_lost", "datagram_received"),

@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+import treadle
 from tests.net.wire import Letterbox, settle
 
 pytestmark = [
@@ -108,6 +109,17 @@ async def test_what_waits_is_a_copy(mailbox, sender):
     send(data)
     data[:] = b"after!"
     assert (await mailbox.takes(len(sent) + 1))[-1] == b"before"
+
+
+class Bytes(bytes):
+    """A user's own kind of bytes."""
+
+
+async def test_a_subclass_of_bytes_may_wait(mailbox, sender):
+    transport, _, send = await sender()
+    sent = fill(transport, send)
+    send(Bytes(b"mine"))
+    assert (await mailbox.takes(len(sent) + 1))[-1] == b"mine"
 
 
 @pytest.mark.treadle_only
@@ -293,13 +305,11 @@ async def test_a_device_without_room_is_tried_again(post):
 
 @pytest.mark.treadle_only
 async def test_the_hooks_hear_when_a_transport_is_full(loop, mailbox, post):
-    import treadle
+    told = []
 
     class Waits(treadle.Hooks):
-        told = []
-
         def resource_waits(self, resource, waiting):
-            self.told.append((resource, waiting))
+            told.append((resource, waiting))
 
     hooks = Waits()
     loop.add_hooks(hooks)
@@ -309,4 +319,4 @@ async def test_the_hooks_hear_when_a_transport_is_full(loop, mailbox, post):
     await mailbox.takes(len(sent))
     await protocol.hears("resume_writing")
     loop.remove_hooks(hooks)
-    assert hooks.told == [(transport, True), (transport, False)]
+    assert told == [(transport, True), (transport, False)]

@@ -62,6 +62,7 @@ cdef class Driver:
     cpdef Py_ssize_t send(self, Connection connection, data, Py_ssize_t offset) except -1
     cpdef Py_ssize_t send_many(self, Connection connection, chunks, Py_ssize_t offset) except -1
     cpdef bint send_to(self, Datagrams endpoint, data, address) except -1
+    cpdef bint receive_from(self, Datagrams endpoint) except -1
     cpdef close(self, Endpoint endpoint)
     cpdef start_receiving(self, Endpoint endpoint)
     cpdef stop_receiving(self, Endpoint endpoint)

@@ -17,6 +17,7 @@ events that were not dispatched by then are reported again by the next `wait`.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from typing import Any
@@ -55,6 +56,10 @@ MADE_ELSEWHERE = (
     "this event loop was made in another process, of which this one is a fork: "
     "make a new event loop here, and run that"
 )
+
+DATAGRAM_SIZE = 256 * 1024  # bytes of a datagram that are received; what is longer is cut
+
+_WOULD_BLOCK = (BlockingIOError, InterruptedError)
 
 
 class Endpoint:
@@ -249,13 +254,6 @@ class Driver:
         """Send a sequence of bytes objects, the first from `offset` on, in one system call."""
         raise NotImplementedError
 
-    def send_to(self, endpoint: Datagrams, data: Any, address: Any) -> bool:
-        """Send one datagram, without an address to where the socket is connected; False when full.
-
-        Full means that it is worth while to try again later. Raises what ``socket.sendto`` raises.
-        """
-        raise NotImplementedError
-
     # The rest is the same for every driver that watches real descriptors.
 
     def close(self, endpoint: Endpoint) -> None:
@@ -267,6 +265,36 @@ class Driver:
             except OSError:
                 # close(2): the descriptor is gone whatever it says; a retry could hit another's
                 pass
+
+    def send_to(self, endpoint: Datagrams, data: Any, address: Any) -> bool:
+        """Send one datagram, without an address to where the socket is connected; False when full.
+
+        Full means that it is worth while to try again later. Raises what ``socket.sendto`` raises.
+        """
+        try:
+            if address is None:
+                endpoint.sock.send(data)
+            else:
+                endpoint.sock.sendto(data, address)
+        except _WOULD_BLOCK:
+            return False
+        except OSError as exc:
+            if exc.errno != errno.ENOBUFS:
+                raise
+            return False
+        return True
+
+    def receive_from(self, endpoint: Datagrams) -> bool:
+        """Receive one datagram and hand it over, or an error; False when it was no datagram."""
+        try:
+            data, address = endpoint.sock.recvfrom(DATAGRAM_SIZE)
+        except _WOULD_BLOCK:
+            return False
+        except OSError as exc:
+            endpoint.receive_failed(exc)
+            return False
+        endpoint.datagram_received(data, address)
+        return True
 
     def start_receiving(self, endpoint: Endpoint) -> None:
         """Receive from now on."""

@@ -11,7 +11,6 @@ cdef class EpollDriver(Driver):
     cdef int wake_fd  # an eventfd; closed by release()
     cdef uint32_t generation  # of the endpoint attached last
     cdef list owners  # by descriptor: Endpoint or None
-    cdef AddressBook addresses
     cdef epoll_event *events  # MAX_EVENTS of them; freed by release()
     cdef char *scratch  # SCRATCH_SIZE bytes; freed by release()
     cdef bint has_pwait2
@@ -31,14 +30,8 @@ cdef class EpollDriver(Driver):
     cdef tell(self, Endpoint endpoint, bint failed, uint32_t mask)
     cdef receive_into(self, Connection connection)
     cdef receive_ended(self, Connection connection, Py_ssize_t count, int error)
-    cdef receive_datagrams(self, Datagrams endpoint)
-    cdef receive_foreign(self, Datagrams endpoint)
-    cdef bint send_foreign(self, Datagrams endpoint, data, address) except -1
     cdef accept(self, Listener listener)
     cdef accept_ended(self, Listener listener, int error)
     cdef drain_wake(self)
     cdef Py_ssize_t send_to_pipe(self, int fd, data, Py_ssize_t offset) except -1
     cdef Py_ssize_t sent(self, Py_ssize_t count) except -1
-
-
-cdef int transmit(int fd, void *data, Py_ssize_t size, bytes raw) noexcept  # an errno

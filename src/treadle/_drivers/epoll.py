@@ -41,7 +41,6 @@ from cython.cimports.libc.errno import (
     ECONNABORTED,
     EEXIST,
     EINTR,
-    ENOBUFS,
     ENOENT,
     ENOSYS,
     EPERM,
@@ -50,7 +49,8 @@ from cython.cimports.libc.errno import (
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memset
 from cython.cimports.posix.time import timespec
-from cython.cimports.treadle._drivers.address import AddressBook, decode_address, encode_address
+from cython.cimports.treadle._drivers.address import decode_address
+from cython.cimports.treadle._drivers.epoll_datagrams import receive_datagrams, send_datagram
 from cython.cimports.treadle._sys.epoll import (
     EFD_CLOEXEC,
     EFD_NONBLOCK,
@@ -85,9 +85,6 @@ from cython.cimports.treadle._sys.python import (
     PyErr_SetFromErrno,
 )
 from cython.cimports.treadle._sys.socket import (
-    AF_INET,
-    AF_INET6,
-    AF_UNIX,
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
     SOCK_CLOEXEC,
@@ -97,10 +94,8 @@ from cython.cimports.treadle._sys.socket import (
     msghdr,
     recv,
     recv_bytes,
-    recvfrom,
     send,
     sendmsg,
-    sendto,
     sockaddr,
     sockaddr_storage,
     socklen_t,
@@ -145,7 +140,6 @@ class EpollDriver(Driver):
         self.wake_fd = -1
         self.generation = 0
         self.owners = []
-        self.addresses = AddressBook()
         self.events = cython.NULL
         self.scratch = cython.NULL
         self.has_pwait2 = True
@@ -407,7 +401,7 @@ class EpollDriver(Driver):
         elif endpoint.kind == DATAGRAMS:
             datagrams = cython.cast(Datagrams, endpoint)
             if datagrams.interest & READ and (failed or mask & EPOLLIN):
-                self.receive_datagrams(datagrams)
+                receive_datagrams(self, datagrams, self.scratch, SCRATCH_SIZE)
                 if datagrams.generation != generation:
                     return
             if datagrams.interest & WRITE and (failed or mask & EPOLLOUT):
@@ -502,56 +496,6 @@ class EpollDriver(Driver):
             connection.received_eof()
         elif error != EAGAIN and error != EINTR:
             connection.receive_failed(OSError(error, os.strerror(error)))
-
-    def receive_datagrams(self, endpoint: Datagrams):
-        """Receive a batch of datagrams at most and hand each of them over."""
-        generation: cython.uint = endpoint.generation
-        address: sockaddr_storage
-        length: socklen_t
-        count: cython.Py_ssize_t
-        i: cython.int
-        if (
-            endpoint.family != AF_INET
-            and endpoint.family != AF_INET6
-            and endpoint.family != AF_UNIX
-        ):
-            self.receive_foreign(endpoint)
-            return
-        for i in range(endpoint.batch):
-            length = cython.sizeof(sockaddr_storage)
-            count = recvfrom(
-                endpoint.fd,
-                self.scratch,
-                SCRATCH_SIZE,
-                MSG_DONTWAIT,
-                cython.cast(cython.pointer(sockaddr), cython.address(address)),
-                cython.address(length),
-            )
-            if count < 0:
-                if errno != EAGAIN and errno != EINTR:
-                    endpoint.receive_failed(OSError(errno, os.strerror(errno)))
-                return
-            endpoint.datagram_received(
-                PyBytes_FromStringAndSize(self.scratch, count),
-                self.addresses.name_of(
-                    PyBytes_FromStringAndSize(
-                        cython.cast(cython.p_char, cython.address(address)), length
-                    )
-                ),
-            )
-            if endpoint.generation != generation or not endpoint.interest & READ:
-                return
-
-    def receive_foreign(self, endpoint: Datagrams):
-        """Receive once from a socket of a family whose addresses only the socket module reads."""
-        try:
-            data, address = endpoint.sock.recvfrom(SCRATCH_SIZE)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as exc:
-            endpoint.receive_failed(exc)
-            return
-        endpoint.datagram_received(data, address)
 
     def accept(self, listener: Listener):
         """Accept what waits in the backlog, a batch at most."""
@@ -664,55 +608,8 @@ class EpollDriver(Driver):
 
     def send_to(self, endpoint: Datagrams, data, address):
         """Send one datagram; return False when it is worth while to try again later."""
-        view: cython.Py_buffer
-        raw = None
-        error: cython.int
-        if address is not None:
-            raw = encode_address(endpoint.family, address)
-            if raw is None:
-                return self.send_foreign(endpoint, data, address)
-        if isinstance(data, bytes):
-            error = transmit(endpoint.fd, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), raw)
-        else:
-            PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
-            error = transmit(endpoint.fd, view.buf, view.len, raw)
-            PyBuffer_Release(cython.address(view))
-        if error == 0:
-            return True
-        if error == EAGAIN or error == EINTR or error == ENOBUFS:
-            return False
-        raise OSError(error, os.strerror(error))
-
-    def send_foreign(self, endpoint: Datagrams, data, address):
-        """Send to an address that only the socket module reads: a name, a path, or nonsense."""
-        try:
-            endpoint.sock.sendto(data, address)
-        except (BlockingIOError, InterruptedError):
-            return False
-        except OSError as exc:
-            if exc.errno != ENOBUFS:
-                raise
-            return False
-        return True
+        return send_datagram(self, endpoint, data, address)
 
     def peer_name(self, peer):
         """Return the address behind the `peer` of `Listener.accepted`."""
         return decode_address(peer) if isinstance(peer, bytes) else peer
-
-
-def transmit(fd, data, size, raw):
-    """Send one datagram to where the sockaddr `raw` says; return 0 or the error's number."""
-    flags: cython.int = MSG_NOSIGNAL | MSG_DONTWAIT
-    sent: cython.Py_ssize_t
-    if raw is None:
-        sent = send(fd, data, size, flags)
-    else:
-        sent = sendto(
-            fd,
-            data,
-            size,
-            flags,
-            cython.cast(cython.pointer(sockaddr), PyBytes_AS_STRING(raw)),
-            PyBytes_GET_SIZE(raw),
-        )
-    return errno if sent < 0 else 0

@@ -11,7 +11,6 @@ generation in the key's data. `select` rounds its timeout up to the selector's r
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import selectors
@@ -31,7 +30,6 @@ from treadle._drivers.base import (
     WATCH,
     WRITE,
     Connection,
-    Datagrams,
     Driver,
     Endpoint,
     Listener,
@@ -197,21 +195,6 @@ class SelectorDriver(Driver):
         except _WOULD_BLOCK:
             return 0
 
-    def send_to(self, endpoint: Datagrams, data: Any, address: Any) -> bool:
-        """Send one datagram; return False when it is worth while to try again later."""
-        try:
-            if address is None:
-                endpoint.sock.send(data)
-            else:
-                endpoint.sock.sendto(data, address)
-        except _WOULD_BLOCK:
-            return False
-        except OSError as exc:
-            if exc.errno != errno.ENOBUFS:
-                raise
-            return False
-        return True
-
     def _drain_wake(self) -> None:
         try:
             while len(self._wake_receiver.recv(4096)) == 4096:
@@ -295,14 +278,8 @@ class SelectorDriver(Driver):
     def _receive_datagrams(self, endpoint: Any) -> None:
         generation = endpoint.generation
         for _ in range(endpoint.batch):
-            try:
-                data, address = endpoint.sock.recvfrom(RECEIVE_SIZE)
-            except _WOULD_BLOCK:
+            if not self.receive_from(endpoint):
                 return
-            except OSError as exc:
-                endpoint.receive_failed(exc)
-                return
-            endpoint.datagram_received(data, address)
             if endpoint.generation != generation or not endpoint.interest & READ:
                 return
 

@@ -4,6 +4,8 @@ from treadle._core.invoke cimport invoke_method1, invoke_method2
 from treadle._drivers.base cimport Datagrams, Driver
 from treadle._net.buffer cimport DatagramBuffer
 
+cdef int READ
+cdef int WRITE
 cdef int OPEN
 cdef int FLUSHING
 cdef int LOST
@@ -35,6 +37,7 @@ cdef class DatagramTransport(Datagrams):
 
     cdef _lose(self, exc)
     cdef _release(self)
+    cdef _attend(self, int interest)
     cdef _enter(self, int state)
     cdef _report(self, exc, str message)
     cdef _tell_error(self, exc)

@@ -30,7 +30,7 @@ from typing import Any
 
 from treadle._core.invoke import invoke_method1, invoke_method2
 from treadle._core.log import logger
-from treadle._drivers.base import Datagrams, Driver
+from treadle._drivers.base import READ, WRITE, Datagrams, Driver
 from treadle._net.buffer import DEFAULT_HIGH, DatagramBuffer
 from treadle._net.holding import hold, let_go
 
@@ -81,8 +81,8 @@ class DatagramTransport(Datagrams):
             info.append(_STATE_NAMES[self._state])
         info.append(f"fd={self._number}")
         if self.fd >= 0:
-            info.append("read=polling" if self.interest & 1 else "read=idle")
-            polling = "polling" if self.interest & 2 else "idle"
+            info.append("read=polling" if self.interest & READ else "read=idle")
+            polling = "polling" if self.interest & WRITE else "idle"
             info.append(f"write=<{polling}, bufsize={self.get_write_buffer_size()}>")
         return f"<{' '.join(info)}>"
 
@@ -118,10 +118,22 @@ class DatagramTransport(Datagrams):
                 raise
             except BaseException as exc:
                 self._report(exc, "Error in protocol.connection_made()")
-        if self._state == OPEN:
-            self._driver.start_receiving(self)
-        if waiter is not None and not waiter.done():
+        failure = self._attend(self.interest | READ) if self._state == OPEN else None
+        if waiter is None or waiter.done():
+            return
+        if failure is None:
             waiter.set_result(None)
+        else:
+            waiter.set_exception(failure)
+
+    def _attend(self, interest: int) -> Any:
+        """Watch for exactly these events; a kernel that cannot ends the transport. Return why."""
+        try:
+            self._driver.set_interest(self, interest)
+        except OSError as exc:
+            self._fatal_error(exc, "Fatal error: the kernel cannot watch the socket")
+            return exc
+        return None
 
     def is_closing(self) -> bool:
         """Say whether the transport is closed or about to be."""
@@ -135,7 +147,7 @@ class DatagramTransport(Datagrams):
             self._lose(None)
         else:
             self._enter(FLUSHING)
-            self._driver.stop_receiving(self)
+            self._attend(self.interest & ~READ)
 
     def abort(self) -> None:
         """Drop what is buffered and call ``connection_lost(None)``."""
@@ -255,16 +267,15 @@ class DatagramTransport(Datagrams):
                 "Fatal write error on datagram transport",
             )
             return
-        if self._buffer is not None and self._buffer.waiting:
-            self._keep(data, addr)
-        elif not self._send(data, addr):
-            self._driver.await_send(self)
-            self._keep(data, addr)
+        idle = self._buffer is None or not self._buffer.waiting
+        if idle and (self._send(data, addr) or self._attend(self.interest | WRITE) is not None):
+            return
+        self._keep(data, addr)
 
     def _keep(self, data: Any, address: Any) -> None:
         """Buffer a datagram behind those that wait."""
         buffer = self._make_buffer()
-        buffer.push(data if isinstance(data, bytes) else bytes(data), address)
+        buffer.push(data if type(data) is bytes else bytes(data), address)
         self._maybe_pause()
 
     def _send(self, data: Any, address: Any) -> bool:
@@ -297,17 +308,17 @@ class DatagramTransport(Datagrams):
             self._resume_protocol()
         if buffer.waiting or self._state >= LOST:  # the protocol sent, or closed
             return
-        self._driver.forget_send(self)
+        self._attend(self.interest & ~WRITE)
         if self._state == FLUSHING:
             self._lose(None)
 
     def _rest(self) -> None:
-        self._driver.forget_send(self)
-        self._resting = self._loop.call_later(_REST, self._rested)
+        if self._attend(self.interest & ~WRITE) is None:
+            self._resting = self._loop.call_later(_REST, self._rested)
 
     def _rested(self) -> None:
         self._resting = None
-        self._driver.await_send(self)
+        self._attend(self.interest | WRITE)
 
     def _count_lost_write(self) -> None:
         if self._lost_writes >= _SILENT_WRITES:
