@@ -89,7 +89,11 @@ class Watch(Endpoint):
             self.narrow()
 
     def evicted(self) -> None:
-        """Wake the calls: their socket is closed, or has a transport now."""
+        """Drop the handles and wake the calls: their file is closed, or has a transport now."""
+        for handle in (self.reader, self.writer):
+            if handle is not None:
+                handle.cancel()  # it may be queued
+        self.reader = self.writer = None
         self.wake_all()
 
     # calls ---------------------------------------------------------------------------------
