@@ -19,14 +19,14 @@ Retry = pytest.importorskip("redis.asyncio.retry").Retry
 pytestmark = pytest.mark.every_driver
 
 MEGABYTE = 1024 * 1024
-NEVER_AGAIN = Retry(NoBackoff(), 0)
+# does not try again, and does not give a busy machine up
+PLAIN = {"retry": Retry(NoBackoff(), 0), "socket_timeout": 60, "socket_connect_timeout": 60}
 
 
 @asynccontextmanager
 async def client(server: Redis, **options: Any) -> AsyncIterator[Any]:
     """A client over TCP that does not try again."""
-    options = {"port": server.port, "retry": NEVER_AGAIN} | options
-    async with redis.Redis(**options) as made:
+    async with redis.Redis(**{"port": server.port, **PLAIN, **options}) as made:
         yield made
 
 
@@ -164,7 +164,7 @@ async def test_blocking_pops_are_cancelled_one_by_one(redis_server: Redis, fresh
 
 
 async def test_the_unix_socket_serves_as_well(redis_server: Redis, fresh: str) -> None:
-    async with redis.Redis(unix_socket_path=redis_server.path) as r:
+    async with redis.Redis(unix_socket_path=redis_server.path, **PLAIN) as r:
         await r.set(fresh, bytes(MEGABYTE), ex=60)
         assert await r.get(fresh) == bytes(MEGABYTE)
         assert f"{redis_server.path}:0" in {entry["addr"] for entry in await r.client_list()}
@@ -201,7 +201,9 @@ async def test_many_clients_at_once_each_get_their_own_answers(
 async def test_a_bounded_pool_serves_more_tasks_than_it_has_connections(
     redis_server: Redis, fresh: str
 ) -> None:
-    pool = redis.BlockingConnectionPool(port=redis_server.port, max_connections=5, timeout=None)
+    pool = redis.BlockingConnectionPool(
+        port=redis_server.port, max_connections=5, timeout=None, **PLAIN
+    )
     async with redis.Redis.from_pool(pool) as r:
         counted = await asyncio.gather(*[r.incr(fresh) for _ in range(200)])
     assert sorted(counted) == list(range(1, 201))
