@@ -181,10 +181,12 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
-async def test_tls_through_a_proxy_is_started_on_the_open_connection() -> None:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_tls_through_a_proxy_is_started_on_the_open_connection(scheme: str) -> None:
     handler = Handler(proxy)
-    between = await asyncio.start_server(handler, "127.0.0.1", 0)
-    through = f"http://127.0.0.1:{between.sockets[0].getsockname()[1]}"
+    context = server_context() if scheme == "https" else None  # then there is TLS within TLS
+    between = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=context)
+    through = f"{scheme}://127.0.0.1:{between.sockets[0].getsockname()[1]}"
     async with between, serving(server_context()) as url:
         async with secure_client() as client:
             for size in (10, MEGABYTE):

@@ -25,8 +25,6 @@ responses = pytest.importorskip("fastapi.responses")
 uvicorn = pytest.importorskip("uvicorn")
 websockets = pytest.importorskip("websockets.asyncio.client")
 
-pytestmark = pytest.mark.every_driver
-
 MEGABYTE = 1024 * 1024
 
 

@@ -32,7 +32,8 @@ async def connected(server: Nats, **options: Any) -> AsyncIterator[Any]:
     async def note(fault: Exception) -> None:
         faults.append(fault)
 
-    client = await nats.connect(server.url, **{"error_cb": note} | options)
+    options = {"error_cb": note, "connect_timeout": 60, **options}
+    client = await nats.connect(server.url, **options)
     try:
         yield client
     finally:
@@ -52,7 +53,7 @@ async def test_every_subscriber_hears_everything_in_order(nats_server: Nats, fre
     async with connected(nats_server) as speaker, connected(nats_server) as listener:
         everything = [await listener.subscribe(f"{fresh}.*") for _ in range(3)]
         narrow = await listener.subscribe(f"{fresh}.a")
-        await listener.flush()
+        await listener.flush(60)
         for word in said:
             await speaker.publish(f"{fresh}.{'ab'[int(word) % 2]}", word)
         for subscription in everything:
@@ -67,7 +68,7 @@ async def test_requests_at_once_each_get_their_own_answer(nats_server: Nats, fre
 
     async with connected(nats_server) as service, connected(nats_server) as client:
         await service.subscribe(fresh, cb=answer)
-        await service.flush()
+        await service.flush(60)
         questions = [b"%d," % number for number in range(100)]
         answers = await asyncio.gather(*[client.request(fresh, q, timeout=60) for q in questions])
     assert [answer.data for answer in answers] == [question * 2 for question in questions]
@@ -98,7 +99,7 @@ async def test_a_queue_group_shares_the_work_without_loss(nats_server: Nats, fre
     async with connected(nats_server) as client, connected(nats_server) as boss:
         for _ in range(3):
             await client.subscribe(fresh, queue="workers", cb=work)
-        await client.flush()
+        await client.flush(60)
         for number in range(300):
             await boss.publish(fresh, b"%d" % number)
         await finished.wait()
@@ -133,7 +134,7 @@ async def test_a_stream_keeps_messages_until_they_are_acknowledged(
     nats_server: Nats, fresh: str
 ) -> None:
     async with connected(nats_server) as client:
-        stream = client.jetstream()
+        stream = client.jetstream(timeout=60)
         await stream.add_stream(name=fresh, subjects=[f"{fresh}.>"])
         for number in range(20):
             stored = await stream.publish(f"{fresh}.x", b"%d" % number)
@@ -152,7 +153,7 @@ async def test_a_stream_keeps_messages_until_they_are_acknowledged(
 
 async def test_a_key_value_store_reports_changes(nats_server: Nats, fresh: str) -> None:
     async with connected(nats_server) as client:
-        store = await client.jetstream().create_key_value(bucket=fresh)
+        store = await client.jetstream(timeout=60).create_key_value(bucket=fresh)
         watcher = await store.watchall()
         assert await watcher.updates(timeout=60) is None  # nothing is there yet
         for number in range(5):
@@ -185,7 +186,7 @@ async def test_the_client_connects_anew_when_the_server_has_been_restarted(start
     }
     async with connected(server, **options) as client:
         subscription = await client.subscribe("news")
-        await client.flush()
+        await client.flush(60)
         await asyncio.to_thread(server.stop)
         await lost.wait()
         await client.publish("news", b"kept while nobody is there")

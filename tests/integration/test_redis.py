@@ -19,14 +19,14 @@ Retry = pytest.importorskip("redis.asyncio.retry").Retry
 pytestmark = pytest.mark.every_driver
 
 MEGABYTE = 1024 * 1024
-NEVER_AGAIN = Retry(NoBackoff(), 0)
+# does not try again, and does not give a busy machine up
+PLAIN = {"retry": Retry(NoBackoff(), 0), "socket_timeout": 60, "socket_connect_timeout": 60}
 
 
 @asynccontextmanager
 async def client(server: Redis, **options: Any) -> AsyncIterator[Any]:
     """A client over TCP that does not try again."""
-    options = {"port": server.port, "retry": NEVER_AGAIN} | options
-    async with redis.Redis(**options) as made:
+    async with redis.Redis(**{"port": server.port, **PLAIN, **options}) as made:
         yield made
 
 
@@ -120,42 +120,51 @@ async def test_a_silent_server_is_a_timeout_of_the_client(redis_server: Redis, f
             await r.execute_command("BLPOP", fresh, 0)
 
 
+async def until_blocked(server: Redis, name: str, count: int) -> None:
+    """Wait until so many clients of this name wait in a blocking pop."""
+    async with client(server) as r:
+        while True:
+            clients = [c for c in await r.client_list() if c["name"] == name]
+            if sum("b" in c["flags"] for c in clients) >= count:
+                return
+
+
 async def test_a_cancelled_command_leaves_no_answer_to_the_next_one(
     redis_server: Redis, fresh: str
 ) -> None:
-    async with client(redis_server, single_connection_client=True) as r:
+    one = {"single_connection_client": True, "client_name": fresh}
+    async with client(redis_server, **one) as r:
         await r.set(fresh, "first")
-        for _ in range(20):
+        for _ in range(10):
             popped = asyncio.ensure_future(r.blpop(f"{fresh}:list", timeout=0))
-            await asyncio.sleep(0)
+            await until_blocked(redis_server, fresh, 1)
             popped.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await popped
             assert await r.get(fresh) == b"first"
 
 
-async def test_timeouts_from_outside_cancel_blocking_pops_one_by_one(
-    redis_server: Redis, fresh: str
-) -> None:
-    async def wait(r: Any, number: int) -> str:
+async def test_blocking_pops_are_cancelled_one_by_one(redis_server: Redis, fresh: str) -> None:
+    async def wait(r: Any, number: int) -> bytes:
         try:
-            async with asyncio.timeout(0.02 if number % 2 else None):
-                _, value = await r.blpop(f"{fresh}:{number}", timeout=0)
-                return str(value.decode())
-        except TimeoutError:
-            return "nothing"
+            _, value = await r.blpop(f"{fresh}:{number}", timeout=0)
+        except asyncio.CancelledError:
+            return b"cancelled"
+        return bytes(value)
 
-    async with client(redis_server) as r:
+    async with client(redis_server, client_name=fresh) as r:
         waiting = [asyncio.ensure_future(wait(r, number)) for number in range(20)]
-        await asyncio.wait(waiting[1::2])
+        await until_blocked(redis_server, fresh, 20)
+        for task in waiting[1::2]:
+            task.cancel()
         for number in range(0, 20, 2):
-            await r.rpush(f"{fresh}:{number}", f"for {number}")
+            await r.rpush(f"{fresh}:{number}", number)
         answers = await asyncio.gather(*waiting)
-    assert answers == ["nothing" if n % 2 else f"for {n}" for n in range(20)]
+    assert answers == [b"cancelled" if n % 2 else b"%d" % n for n in range(20)]
 
 
 async def test_the_unix_socket_serves_as_well(redis_server: Redis, fresh: str) -> None:
-    async with redis.Redis(unix_socket_path=redis_server.path) as r:
+    async with redis.Redis(unix_socket_path=redis_server.path, **PLAIN) as r:
         await r.set(fresh, bytes(MEGABYTE), ex=60)
         assert await r.get(fresh) == bytes(MEGABYTE)
         assert f"{redis_server.path}:0" in {entry["addr"] for entry in await r.client_list()}
@@ -192,7 +201,9 @@ async def test_many_clients_at_once_each_get_their_own_answers(
 async def test_a_bounded_pool_serves_more_tasks_than_it_has_connections(
     redis_server: Redis, fresh: str
 ) -> None:
-    pool = redis.BlockingConnectionPool(port=redis_server.port, max_connections=5, timeout=None)
+    pool = redis.BlockingConnectionPool(
+        port=redis_server.port, max_connections=5, timeout=None, **PLAIN
+    )
     async with redis.Redis.from_pool(pool) as r:
         counted = await asyncio.gather(*[r.incr(fresh) for _ in range(200)])
     assert sorted(counted) == list(range(1, 201))

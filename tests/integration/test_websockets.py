@@ -7,6 +7,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 from typing import Any
 
 import pytest
@@ -34,7 +35,9 @@ async def serving(handler: Any, way: str, folder: Path, **options: Any) -> Async
     if way == "unix":
         path = str(folder / "ws.sock")
         async with server.unix_serve(handler, path, **options):
-            yield lambda **more: client.unix_connect(path, "ws://localhost/", **more)
+            yield lambda **more: client.unix_connect(
+                path, "ws://localhost/", open_timeout=None, **more
+            )
         return
     secure = way == "tls"
     context = server_context() if secure else None
@@ -42,7 +45,7 @@ async def serving(handler: Any, way: str, folder: Path, **options: Any) -> Async
         port = listening.sockets[0].getsockname()[1]
         address = f"{'wss' if secure else 'ws'}://127.0.0.1:{port}/"
         trust = {"ssl": client_context()} if secure else {}
-        yield lambda **more: client.connect(address, **trust | more)
+        yield lambda **more: client.connect(address, open_timeout=None, **trust | more)
 
 
 @pytest.fixture(params=WAYS)
@@ -110,17 +113,23 @@ async def test_pings_are_answered_while_messages_flow(way: str, tmp_path: Path) 
 async def test_a_client_that_reads_slowly_holds_the_server_up(way: str, tmp_path: Path) -> None:
     sent = 0
 
+    def narrow(socket: Any, option: int) -> None:
+        kernel = socket.transport.get_extra_info("socket")
+        kernel.setsockopt(SOL_SOCKET, option, 100_000)
+
     async def flood(socket: Any) -> None:
         nonlocal sent
+        narrow(socket, SO_SNDBUF)
         for number in range(100):
             await socket.send(bytes([number]) * 500_000)
             sent = number + 1
 
     async with serving(flood, way, tmp_path, compression=None) as connect:
         async with connect(compression=None, max_queue=1) as socket:
+            narrow(socket, SO_RCVBUF)
             for number in range(100):
                 assert await socket.recv() == bytes([number]) * 500_000
-                assert sent < number + 60  # the rest of 50 MB fits nowhere on the way
+                assert sent < number + 25  # the rest of 50 MB fits nowhere on the way
     assert sent == 100
 
 
