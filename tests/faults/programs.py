@@ -274,8 +274,8 @@ async def watches(world: World) -> None:
         talker.write(expected)
         await done
         for one in (talker, echo):
-            world.loop.remove_reader(one.sock)
-            world.loop.remove_writer(one.sock)
+            one.guarded(world.loop.remove_reader, one.sock)
+            one.guarded(world.loop.remove_writer, one.sock)
 
 
 class Watched:
