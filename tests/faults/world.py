@@ -50,6 +50,8 @@ class World:
     def bind(self, received: bytes) -> None:
         """Note that a server end has heard of a client; each may have one."""
         token = bytes(received[:TOKEN])
+        if len(token) < TOKEN:
+            return
         if token in self.bound:
             self.wrong.append(f"two servers received from client {token.hex()}")
         self.bound.add(token)
