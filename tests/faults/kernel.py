@@ -6,9 +6,10 @@ of `socket.socket` or of the poll object inside a selector. All of these are rep
 call there, too.
 
 A fault must be one that a kernel could show, or it proves nothing. So what is named in `CALLS` is
-what the manual pages allow. A short read leaves the rest in the kernel. A connect(2) that is
-interrupted goes on by itself, so the call is made before the error is raised (`AFTERWARDS`); close(2)
-has closed whatever it says; and a poll object that does not know a descriptor does not watch it.
+what the manual pages allow. A short read leaves the rest in the kernel. Where the work is done in
+spite of the error, the call is made before the error is raised (`AFTERWARDS`): a connect(2) that is
+interrupted goes on by itself, close(2) has closed whatever it says, and a poll object that does not
+know a descriptor does not watch it.
 """
 
 from __future__ import annotations

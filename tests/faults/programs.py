@@ -168,7 +168,7 @@ async def both(*coroutines: Any) -> None:
 
 
 async def raw_sockets(world: World) -> None:
-    """The user's own sockets: sock_accept, sock_connect, sock_recv, sock_recv_into, sock_sendall."""
+    """The user's own sockets: sock_accept, _connect, _recv, _recv_into, _sendall."""
     loop = world.loop
 
     async def serve(conn: socket.socket) -> None:
