@@ -43,8 +43,10 @@ HARMLESS: dict[str, tuple[str, ...]] = {
     "recvfrom": ("EAGAIN", "EINTR"),
     "recvfrom_into": ("EAGAIN", "EINTR"),
     "send": _PASSING,
+    "send (datagram)": ("EAGAIN", "EINTR"),
     "sendto": ("EAGAIN", "EINTR"),
     "connect": ("EINTR",),
+    "connect (Unix)": ("EAGAIN",),
     "poll": ("EINTR",),
     "unregister": ("ENOENT", "EBADF"),
 }
@@ -59,7 +61,9 @@ HARMFUL: dict[str, tuple[str, ...]] = {
     "recvfrom": ("ECONNREFUSED", "ENOBUFS"),
     "recvfrom_into": ("ECONNREFUSED", "ENOBUFS"),
     "send": ("EPIPE", "ECONNRESET", "ENOBUFS"),
-    "sendto": ("ECONNREFUSED", "ENOBUFS"),
+    "send (datagram)": ("ECONNREFUSED", "ENOBUFS", "EMSGSIZE"),
+    "sendto": ("ECONNREFUSED", "ENOBUFS", "ENETUNREACH"),
+    "connect (Unix)": ("ECONNREFUSED", "ENOENT"),
     "connect": ("ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH", "ENOBUFS"),
     "socket": _LACK,
     "socketpair": _LACK,
@@ -84,6 +88,11 @@ AFTERWARDS = {
 }
 
 _OS = ("read", "readv", "write", "writev", "close")
+# What fails in its own way on some sockets.
+_APART = {
+    "send": (lambda sock: sock.type == socket.SOCK_DGRAM, "send (datagram)"),
+    "connect": (lambda sock: sock.family == socket.AF_UNIX, "connect (Unix)"),
+}
 _SOCKET = tuple(name for name in CALLS if hasattr(socket.socket, name) and name != "socket")
 _POLL = ("poll", "register", "unregister")
 
@@ -195,7 +204,9 @@ class Kernel:
         def method(sock: Any, *args: Any) -> Any:
             if sock.fileno() in self.spared:
                 return real(sock, *args)
-            return self.make(name, real, sock, *args)
+            is_apart, apart = _APART.get(name, (None, name))
+            known_as = apart if is_apart is not None and is_apart(sock) else name
+            return self.make(known_as, real, sock, *args)
 
         return method
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any
 
 TOKEN = 4  # bytes
@@ -190,6 +191,40 @@ class BufferedEchoEnd(Buffered, EchoEnd):
 
 class BufferedTalkEnd(Buffered, TalkEnd):
     pass
+
+
+class DatagramEnd(asyncio.DatagramProtocol):
+    """A protocol for datagrams that notes how often it is told what; `heard` does the rest."""
+
+    def __init__(self, world: World, heard: Callable[[DatagramEnd, bytes, Any], None]) -> None:
+        self.world = world
+        self.heard = heard
+        self.transport: Any = None
+        self.made = 0
+        self.lost = 0
+        self.closed = world.loop.create_future()
+
+    def connection_made(self, transport: Any) -> None:
+        self.made += 1
+        self.transport = transport
+        self.world.ends.append(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.lost += 1
+        if not (exc is None or isinstance(exc, OSError)):
+            self.world.wrong.append(f"connection_lost({exc!r})")
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def error_received(self, exc: BaseException) -> None:
+        if not isinstance(exc, OSError):
+            self.world.wrong.append(f"error_received({exc!r})")
+        self.world.errors.append(exc)
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        if not self.made or self.lost:
+            self.world.wrong.append("a datagram out of turn")
+        self.heard(self, data, addr)
 
 
 def listener() -> socket.socket:
