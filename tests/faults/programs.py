@@ -7,6 +7,7 @@ ended, well or badly. What a fault may raise to it is an OSError; it lets everyt
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -337,18 +338,18 @@ async def tls(world: World) -> None:
 
 
 async def unix_sockets(world: World) -> None:
-    """Conversations over a Unix socket, whose file is gone afterwards."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "socket")
-        serving = world.loop.create_unix_server(lambda: EchoEnd(world), path)
-        server = await world.attempt(serving)
-        if server is not None:
-            talks = [(TalkEnd, (SIZE, SIZE), "close"), (BufferedTalkEnd, (SIZE,), "write_eof")]
-            await asyncio.gather(*[talk_locally(world, path, *one) for one in talks])
-            server.close()
-            await server.wait_closed()
-        for end in world.ends:
-            await end.closed
+    """Conversations over a Unix socket."""
+    path = os.path.join(tempfile.gettempdir(), f"treadle-{os.getpid()}-{id(world)}")
+    server = await world.attempt(world.loop.create_unix_server(lambda: EchoEnd(world), path))
+    if server is not None:
+        talks = [(TalkEnd, (SIZE, SIZE), "close"), (BufferedTalkEnd, (SIZE,), "write_eof")]
+        await asyncio.gather(*[talk_locally(world, path, *one) for one in talks])
+        server.close()
+        await server.wait_closed()
+    for end in world.ends:
+        await end.closed
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 async def talk_locally(
