@@ -25,6 +25,7 @@ from tests.faults.world import (
     BufferedTalkEnd,
     DatagramEnd,
     EchoEnd,
+    PipeEnd,
     TalkEnd,
     World,
     listener,
@@ -381,6 +382,33 @@ async def datagrams(world: World) -> None:
     await server.closed
 
 
+async def pipes(world: World) -> None:
+    """Messages of every length through a pipe, both ends of it transports."""
+    token = world.new_token()
+    reading, writing = os.pipe()
+    source, target = os.fdopen(reading, "rb", 0), os.fdopen(writing, "wb", 0)
+    reader, writer = PipeEnd(world, token), PipeEnd(world, token)
+    try:
+        made = await world.attempt(world.loop.connect_read_pipe(lambda: reader, source))
+        if made is not None:
+            made = await world.attempt(world.loop.connect_write_pipe(lambda: writer, target))
+        if made is not None:
+            for ordinal, size in enumerate((SIZE, LONG, SIZE)):
+                data = message(token, ordinal, size)
+                world.sent[token] += data
+                made[0].write(data)
+            made[0].close()
+        elif reader.transport is not None:
+            reader.transport.close()
+        for end in (reader, writer):
+            if end.made:
+                await end.closed
+    finally:
+        for file in (source, target):
+            file.close()
+    world.finished += reader.received == world.sent[token]
+
+
 async def query(world: World, address: Any, options: Any) -> None:
     """Send one datagram at a time, again after a second without its echo; give up in the end."""
     token = world.new_token()
@@ -427,8 +455,13 @@ ALL = (
     tls,
     unix_sockets,
     datagrams,
+    pipes,
 )
-NEEDS = {"unix_sockets": "create_unix_server", "datagrams": "create_datagram_endpoint"}
+NEEDS = {
+    "pipes": "connect_read_pipe",
+    "unix_sockets": "create_unix_server",
+    "datagrams": "create_datagram_endpoint",
+}
 
 
 def _possible(name: str) -> bool:

@@ -193,6 +193,17 @@ class BufferedTalkEnd(Buffered, TalkEnd):
     pass
 
 
+class PipeEnd(End, asyncio.Protocol):
+    """An end of a pipe; what comes out is the beginning of what its client has written."""
+
+    def __init__(self, world: World, token: bytes) -> None:
+        super().__init__(world)
+        self.token = token
+
+    def heard(self, data: bytes) -> None:
+        self.world.check_at_client(self.token, self.received)
+
+
 class DatagramEnd(asyncio.DatagramProtocol):
     """A protocol for datagrams that notes how often it is told what; `heard` does the rest."""
 
