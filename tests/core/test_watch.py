@@ -449,6 +449,10 @@ def test_a_number_that_is_no_descriptor_cannot_be_watched(loop):
 
 
 @pytest.mark.treadle_only
+@pytest.mark.skipif(
+    "asan" in os.environ.get("LD_PRELOAD", ""),
+    reason="the sanitizer needs more addresses than the test allows",
+)
 def test_the_highest_number_there_is_costs_no_memory(loop):
     done = run_python(
         "import resource, treadle\n"

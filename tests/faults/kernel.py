@@ -6,9 +6,10 @@ of `socket.socket` or of the poll object inside a selector. All of these are rep
 call there, too.
 
 A fault must be one that a kernel could show, or it proves nothing. So what is named in `CALLS` is
-what the manual pages allow. A short read leaves the rest in the kernel. A connect(2) that is
-interrupted goes on by itself, so the call is made before the error is raised (`AFTERWARDS`); close(2)
-has closed whatever it says; and a poll object that does not know a descriptor does not watch it.
+what the manual pages allow. A short read leaves the rest in the kernel. Where the work is done in
+spite of the error, the call is made before the error is raised (`AFTERWARDS`): a connect(2) that is
+interrupted goes on by itself, close(2) has closed whatever it says, and a poll object that does not
+know a descriptor does not watch it.
 """
 
 from __future__ import annotations
@@ -42,8 +43,10 @@ HARMLESS: dict[str, tuple[str, ...]] = {
     "recvfrom": ("EAGAIN", "EINTR"),
     "recvfrom_into": ("EAGAIN", "EINTR"),
     "send": _PASSING,
+    "send (datagram)": ("EAGAIN", "EINTR"),
     "sendto": ("EAGAIN", "EINTR"),
     "connect": ("EINTR",),
+    "connect (Unix)": ("EAGAIN",),
     "poll": ("EINTR",),
     "unregister": ("ENOENT", "EBADF"),
 }
@@ -58,7 +61,9 @@ HARMFUL: dict[str, tuple[str, ...]] = {
     "recvfrom": ("ECONNREFUSED", "ENOBUFS"),
     "recvfrom_into": ("ECONNREFUSED", "ENOBUFS"),
     "send": ("EPIPE", "ECONNRESET", "ENOBUFS"),
-    "sendto": ("ECONNREFUSED", "ENOBUFS"),
+    "send (datagram)": ("ECONNREFUSED", "ENOBUFS", "EMSGSIZE"),
+    "sendto": ("ECONNREFUSED", "ENOBUFS", "ENETUNREACH"),
+    "connect (Unix)": ("ECONNREFUSED", "ENOENT"),
     "connect": ("ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH", "ENOBUFS"),
     "socket": _LACK,
     "socketpair": _LACK,
@@ -83,6 +88,11 @@ AFTERWARDS = {
 }
 
 _OS = ("read", "readv", "write", "writev", "close")
+# What fails in its own way on some sockets.
+_APART = {
+    "send": (lambda sock: sock.type == socket.SOCK_DGRAM, "send (datagram)"),
+    "connect": (lambda sock: sock.family == socket.AF_UNIX, "connect (Unix)"),
+}
 _SOCKET = tuple(name for name in CALLS if hasattr(socket.socket, name) and name != "socket")
 _POLL = ("poll", "register", "unregister")
 
@@ -194,7 +204,9 @@ class Kernel:
         def method(sock: Any, *args: Any) -> Any:
             if sock.fileno() in self.spared:
                 return real(sock, *args)
-            return self.make(name, real, sock, *args)
+            is_apart, apart = _APART.get(name, (None, name))
+            known_as = apart if is_apart is not None and is_apart(sock) else name
+            return self.make(known_as, real, sock, *args)
 
         return method
 

@@ -7,19 +7,25 @@ ended, well or badly. What a fault may raise to it is an OSError; it lets everyt
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
+import os
 import socket
 import ssl
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import treadle
 from tests.faults.world import (
     SIZE,
     BufferedEchoEnd,
     BufferedTalkEnd,
+    DatagramEnd,
     EchoEnd,
+    PipeEnd,
     TalkEnd,
     World,
     listener,
@@ -168,7 +174,7 @@ async def both(*coroutines: Any) -> None:
 
 
 async def raw_sockets(world: World) -> None:
-    """The user's own sockets: sock_accept, sock_connect, sock_recv, sock_recv_into, sock_sendall."""
+    """The user's own sockets: sock_accept, _connect, _recv, _recv_into, _sendall."""
     loop = world.loop
 
     async def serve(conn: socket.socket) -> None:
@@ -274,8 +280,8 @@ async def watches(world: World) -> None:
         talker.write(expected)
         await done
         for one in (talker, echo):
-            world.loop.remove_reader(one.sock)
-            world.loop.remove_writer(one.sock)
+            one.guarded(world.loop.remove_reader, one.sock)
+            one.guarded(world.loop.remove_writer, one.sock)
 
 
 class Watched:
@@ -332,7 +338,137 @@ async def tls(world: World) -> None:
     await served(world, EchoEnd, talks, server_side={"ssl": server}, client_side={"ssl": client})
 
 
-PROGRAMS = {
-    program.__name__: program
-    for program in (conversations, long_messages, burst, streams, raw_sockets, watches, tls)
+async def unix_sockets(world: World) -> None:
+    """Conversations over a Unix socket."""
+    path = os.path.join(tempfile.gettempdir(), f"treadle-{os.getpid()}-{id(world)}")
+    server = await world.attempt(world.loop.create_unix_server(lambda: EchoEnd(world), path))
+    if server is not None:
+        talks = [(TalkEnd, (SIZE, SIZE), "close"), (BufferedTalkEnd, (SIZE,), "write_eof")]
+        await asyncio.gather(*[talk_locally(world, path, *one) for one in talks])
+        server.close()
+        await server.wait_closed()
+    for end in world.ends:
+        await end.closed
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+async def talk_locally(
+    world: World, path: str, kind: Any, sizes: tuple[int, ...], ending: str
+) -> None:
+    end = kind(world, sizes, ending)
+    made = await world.attempt(world.loop.create_unix_connection(lambda: end, path))
+    if made is not None or end.made:
+        await end.closed
+
+
+async def datagrams(world: World) -> None:
+    """Datagrams that are sent again until they come back, between endpoints of each kind."""
+
+    def echo(end: DatagramEnd, data: bytes, address: Any) -> None:
+        world.check_at_server(data)
+        end.transport.sendto(data, address)
+
+    server = DatagramEnd(world, echo)
+    local = {"local_addr": ("127.0.0.1", 0)}
+    made = await world.attempt(world.loop.create_datagram_endpoint(lambda: server, **local))
+    if made is None:
+        return
+    address = made[0].get_extra_info("sockname")
+    if address is not None:
+        connected = query(world, None, {"remote_addr": address})
+        await asyncio.gather(connected, query(world, address, local))
+    made[0].close()
+    await server.closed
+
+
+async def pipes(world: World) -> None:
+    """Messages of every length through a pipe, both ends of it transports."""
+    token = world.new_token()
+    reading, writing = os.pipe()
+    source, target = os.fdopen(reading, "rb", 0), os.fdopen(writing, "wb", 0)
+    reader, writer = PipeEnd(world, token), PipeEnd(world, token)
+    try:
+        made = await world.attempt(world.loop.connect_read_pipe(lambda: reader, source))
+        if made is not None:
+            made = await world.attempt(world.loop.connect_write_pipe(lambda: writer, target))
+        if made is not None:
+            for ordinal, size in enumerate((SIZE, LONG, SIZE)):
+                data = message(token, ordinal, size)
+                world.sent[token] += data
+                made[0].write(data)
+            made[0].close()
+        elif reader.transport is not None:
+            reader.transport.close()
+        for end in (reader, writer):
+            if end.made:
+                await end.closed
+    finally:
+        for file in (source, target):
+            file.close()
+    world.finished += reader.received == world.sent[token]
+
+
+async def query(world: World, address: Any, options: Any) -> None:
+    """Send one datagram at a time, again after a second without its echo; give up in the end."""
+    token = world.new_token()
+    came = asyncio.Event()
+    expected = b""
+
+    def heard(end: DatagramEnd, data: bytes, sender: Any) -> None:
+        if data == expected:
+            came.set()
+        elif data not in sent:  # not the echo of one that was sent again, either
+            world.wrong.append(f"client {token.hex()} received what it had not sent")
+
+    sent: list[bytes] = []
+    end = DatagramEnd(world, heard)
+    made = await world.attempt(world.loop.create_datagram_endpoint(lambda: end, **options))
+    if made is None:
+        return
+    for ordinal in range(3):
+        expected = message(token, ordinal, SIZE)
+        world.sent[token][:] = expected
+        sent.append(expected)
+        came.clear()
+        for _ in range(20):
+            made[0].sendto(expected, address)
+            try:
+                await asyncio.wait_for(came.wait(), 1)
+                break
+            except TimeoutError:
+                continue
+        if made[0].is_closing():
+            break
+    world.finished += came.is_set()
+    made[0].close()
+    await end.closed
+
+
+ALL = (
+    conversations,
+    long_messages,
+    burst,
+    streams,
+    raw_sockets,
+    watches,
+    tls,
+    unix_sockets,
+    datagrams,
+    pipes,
+)
+NEEDS = {
+    "pipes": "connect_read_pipe",
+    "unix_sockets": "create_unix_server",
+    "datagrams": "create_datagram_endpoint",
 }
+
+
+def _possible(name: str) -> bool:
+    method = NEEDS.get(name)
+    if method is None:
+        return True
+    return getattr(treadle.Loop, method) is not getattr(asyncio.AbstractEventLoop, method)
+
+
+PROGRAMS = {program.__name__: program for program in ALL if _possible(program.__name__)}

@@ -11,89 +11,23 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-import warnings
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 import treadle
-from tests.faults.kernel import CALLS, Fault, Kernel, Selector
+from tests.faults.judge import Judge, judged
+from tests.faults.kernel import CALLS, Fault, Kernel, Selector, Stuck
 from tests.faults.programs import PROGRAMS
-from tests.faults.world import World
+from tests.faults.world import EchoEnd, World
 from tests.kit import FakeClock
-from tests.net.wire import open_descriptors
 from treadle._drivers.selector import SelectorDriver
 
-FIRST = 3  # calls of a kind of which every fault is tried by default
-SAMPLE = 60  # of the other faults of a program
-SEEDS = 15  # of runs with many faults
-
-pytestmark = pytest.mark.filterwarnings("error")
-
-
-class Judgement:
-    """Runs programs under faults and says what is wrong."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def run(self, kernel: Kernel) -> list[str]:
-        """Everything that must not be, in one run."""
-        before = open_descriptors()
-        wrong: list[str] = []
-        with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
-            wrong += self._live(kernel, set(before))
-            gc.collect()
-        wrong += [f"warning: {one.message}" for one in warned]
-        left = {fd: what for fd, what in open_descriptors().items() if fd not in before}
-        wrong += [f"left open: {left}"] if left else []
-        return wrong
-
-    def _live(self, kernel: Kernel, before: set[int]) -> list[str]:
-        clock = FakeClock()
-        reports: list[dict[str, Any]] = []
-        loop: Any = treadle.Loop(driver=SelectorDriver(Selector(kernel, clock)), clock=clock)
-        loop.run_until_complete(asyncio.sleep(0))  # opens what is opened by the first run
-        kernel.spared = frozenset(open_descriptors().keys() - before)
-        loop.set_exception_handler(lambda _, context: reports.append(context))
-        world = World(loop)
-        try:
-            with kernel.in_force():
-                loop.run_until_complete(PROGRAMS[self.name](world))
-                loop.run_until_complete(asyncio.sleep(0))
-            pending = asyncio.all_tasks(loop)
-        finally:
-            loop.close()
-        wrong = [*world.wrong, *(f"still running: {task!r}" for task in pending)]
-        wrong += [f"{end!r}: made {end.made}, lost {end.lost}" for end in unbalanced(world)]
-        wrong += [f"reported: {context}" for context in reports if not expected(context, kernel)]
-        harmless = all(fault.harmless for fault in kernel.struck)
-        if harmless and world.finished < max(world.clients, 1):
-            wrong.append(f"{world.finished} of {world.clients} clients finished; {world.errors}")
-        return wrong
-
-
-def unbalanced(world: World) -> list[Any]:
-    return [end for end in world.ends if (end.made, end.lost) != (1, 1)]
-
-
-def expected(context: dict[str, Any], kernel: Kernel) -> bool:
-    """Whether a report is about a fault of ours that has no caller to be raised to."""
-    return context["message"] in (
-        "socket.accept() out of system resource",
-    ) and any(context["exception"] is exc for exc in kernel.raised)
-
-
-def judged(name: str, kernel: Kernel, what: str) -> None:
-    """Run; fail with the whole story."""
-    try:
-        wrong = Judgement(name).run(kernel)
-    except BaseException as exc:
-        exc.add_note(f"program {name}, {what}; struck: {', '.join(map(str, kernel.struck))}")
-        raise
-    assert not wrong, f"program {name}, {what}; struck: {', '.join(map(str, kernel.struck))}"
+FIRST = 5  # calls of a kind of which every fault is tried by default
+SAMPLE = 100  # of the other faults of a program
+SEEDS = 25  # of runs with many faults
 
 
 def possible(name: str) -> list[Fault]:
@@ -174,10 +108,73 @@ def test_many_faults_with_many_seeds(program: str) -> None:
         many_harmless_faults(program, seed)
 
 
-def test_the_programs_make_every_kind_of_call() -> None:
-    made: set[str] = set()
+def test_every_call_that_can_fail_is_made() -> None:
+    made = {"selector"}  # when the loop is made: see test_beginnings.py
     for name in PROGRAMS:
         kernel = Kernel()
         judged(name, kernel, "no fault")
-        made |= {call for call, count in kernel.counts.items() if count}
+        made |= kernel.counts.keys()
     assert set(CALLS) - made == set()
+
+
+# does the judge see what is wrong? -----------------------------------------------------------
+
+
+def judged_program(program: Callable[[World], Any]) -> list[str]:
+    judge = Judge(program)
+    clock = FakeClock()
+    driver = SelectorDriver(Selector(Kernel(), clock))
+    judge.run(lambda: treadle.Loop(driver=driver, clock=clock))
+    return judge.wrong
+
+
+def test_a_program_that_waits_for_ever_is_stuck() -> None:
+    async def waits(world: World) -> None:
+        await world.loop.create_future()
+
+    with pytest.raises(Stuck, match="no timer"):
+        judged_program(waits)
+
+
+def test_a_program_that_turns_without_end_is_stuck() -> None:
+    async def turns(world: World) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.send(b"x")
+            world.loop.add_reader(ours, int)
+            await world.loop.create_future()
+
+    with pytest.raises(Stuck, match="times"):
+        judged_program(turns)
+
+
+def test_what_a_program_leaves_is_seen() -> None:
+    left: list[Any] = []
+
+    async def leaves(world: World) -> None:
+        left.append(socket.socket())
+        left.append(world.loop.create_task(asyncio.sleep(1)))
+        socket.socket()
+        EchoEnd(world).connection_made(None)
+
+    wrong = judged_program(leaves)
+    left[0].close()
+    task = left.pop()
+    task.get_coro().close()
+    assert [text.partition(":")[0] for text in wrong if "EchoEnd" not in text] == [
+        "still running",
+        "warning",
+        "left open",
+    ]
+    assert any("made 1 times, lost 0 times" in text for text in wrong)
+
+
+def test_a_byte_that_was_not_sent_is_seen() -> None:
+    async def receives(world: World) -> None:
+        token = world.new_token()
+        world.sent[token] += b"abc"
+        world.check_at_client(token, b"ab")
+        world.check_at_client(token, b"abd")
+        world.check_at_server(b"abcd")
+
+    assert len(judged_program(receives)) == 2

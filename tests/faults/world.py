@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any
 
 TOKEN = 4  # bytes
@@ -50,6 +51,8 @@ class World:
     def bind(self, received: bytes) -> None:
         """Note that a server end has heard of a client; each may have one."""
         token = bytes(received[:TOKEN])
+        if len(token) < TOKEN:
+            return
         if token in self.bound:
             self.wrong.append(f"two servers received from client {token.hex()}")
         self.bound.add(token)
@@ -188,6 +191,51 @@ class BufferedEchoEnd(Buffered, EchoEnd):
 
 class BufferedTalkEnd(Buffered, TalkEnd):
     pass
+
+
+class PipeEnd(End, asyncio.Protocol):
+    """An end of a pipe; what comes out is the beginning of what its client has written."""
+
+    def __init__(self, world: World, token: bytes) -> None:
+        super().__init__(world)
+        self.token = token
+
+    def heard(self, data: bytes) -> None:
+        self.world.check_at_client(self.token, self.received)
+
+
+class DatagramEnd(asyncio.DatagramProtocol):
+    """A protocol for datagrams that notes how often it is told what; `heard` does the rest."""
+
+    def __init__(self, world: World, heard: Callable[[DatagramEnd, bytes, Any], None]) -> None:
+        self.world = world
+        self.heard = heard
+        self.transport: Any = None
+        self.made = 0
+        self.lost = 0
+        self.closed = world.loop.create_future()
+
+    def connection_made(self, transport: Any) -> None:
+        self.made += 1
+        self.transport = transport
+        self.world.ends.append(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.lost += 1
+        if not (exc is None or isinstance(exc, OSError)):
+            self.world.wrong.append(f"connection_lost({exc!r})")
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def error_received(self, exc: BaseException) -> None:
+        if not isinstance(exc, OSError):
+            self.world.wrong.append(f"error_received({exc!r})")
+        self.world.errors.append(exc)
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        if not self.made or self.lost:
+            self.world.wrong.append("a datagram out of turn")
+        self.heard(self, data, addr)
 
 
 def listener() -> socket.socket:
