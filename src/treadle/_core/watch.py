@@ -17,6 +17,8 @@ from treadle._drivers.base import READ, WRITE, Endpoint
 
 __all__ = ["Watches"]
 
+_LARGEST = 2**31 - 1  # of the numbers that a descriptor can have
+
 
 class Watch(Endpoint):
     """One watched descriptor with a handle for each direction."""
@@ -96,11 +98,12 @@ class Watches:
         return new_handle(callback, args, self._loop, current_context())
 
     def _watch(self, fileobj: Any, create: bool) -> Watch | None:
+        number = _number_of(fileobj)
         if create:
             self._loop._check_closed()
-        elif self._loop.is_closed():
+        elif self._loop.is_closed() or number > _LARGEST:
             return None
-        fd = descriptor_of(fileobj)
+        fd = descriptor_of(number)
         owner = self._loop._driver.owner(fd)
         if owner is None and create:
             owner = Watch(self._loop)
@@ -130,13 +133,16 @@ class Watches:
 
 def descriptor_of(fileobj: Any) -> int:
     """Return the descriptor of a number or of an object with ``fileno()``; ValueError otherwise."""
-    if isinstance(fileobj, int):
-        fd = fileobj
-    else:
-        try:
-            fd = int(fileobj.fileno())
-        except (AttributeError, TypeError, ValueError):
-            raise ValueError(f"Invalid file object: {fileobj!r}") from None
+    fd = _number_of(fileobj)
     if fd < 0:
         raise ValueError(f"Invalid file descriptor: {fd}")
     return fd
+
+
+def _number_of(fileobj: Any) -> int:
+    if isinstance(fileobj, int):
+        return fileobj
+    try:
+        return int(fileobj.fileno())
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"Invalid file object: {fileobj!r}") from None

@@ -99,6 +99,7 @@ class Server(asyncio.Server):
             return
         if self._sockets is None:
             raise RuntimeError(f"server {self!r} is closed")
+        self._loop._check_closed()
         for sock in self._sockets:
             sock.listen(self._backlog)
         try:

@@ -8,6 +8,8 @@ from typing import Any
 
 from treadle._core.clock import Clock
 from treadle._core.loop import LoopCore
+from treadle._core.own_time import OwnTime
+from treadle._core.shutdown import ShutdownMethods
 from treadle._drivers import make_driver
 from treadle._drivers.base import Driver
 from treadle._net.methods import NetMethods
@@ -15,7 +17,7 @@ from treadle._net.methods import NetMethods
 __all__ = ["Loop", "new_event_loop"]
 
 
-class Loop(NetMethods, LoopCore, asyncio.AbstractEventLoop):  # type: ignore[misc]
+class Loop(NetMethods, ShutdownMethods, LoopCore, asyncio.AbstractEventLoop):  # type: ignore[misc]
     """An event loop for asyncio programs.
 
     `driver` is the name of a driver (``"epoll"``, ``"selector"``) or a driver; without one the
@@ -32,6 +34,30 @@ class Loop(NetMethods, LoopCore, asyncio.AbstractEventLoop):  # type: ignore[mis
         if not isinstance(driver, Driver):
             driver = make_driver(driver)
         super().__init__(driver, clock if clock is not None else Clock())
+        if type(self).time is not LoopCore.time:
+            self._go_by(OwnTime(self))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "time":
+            self._go_by(OwnTime(self))
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        if name == "time" and type(self).time is LoopCore.time:
+            self._go_by(None)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a loop cannot be copied or pickled: make another one")
+
+    @property
+    def _default_executor(self) -> Any:
+        """asyncio's private name, which libraries read and empty; `set_default_executor` sets."""
+        return self._executors.default
+
+    @_default_executor.setter
+    def _default_executor(self, executor: Any) -> None:
+        self._executors.default = executor
 
     def __del__(self, _warn: Any = warnings.warn) -> None:
         if getattr(self, "_watches", None) is not None and not self.is_closed():
