@@ -161,14 +161,14 @@ def test_a_task_made_by_a_factory_gets_its_name(loop):
     loop.run_until_complete(task)
 
 
-def eager_factories() -> list[Callable[..., Any]]:
-    if sys.version_info < (3, 12):
-        return []
-    return [asyncio.eager_task_factory, asyncio.create_eager_task_factory(asyncio.Task)]
+EAGER: dict[str, Callable[[], Any]] = {
+    "the usual one": lambda: asyncio.eager_task_factory,
+    "one of its own": lambda: asyncio.create_eager_task_factory(asyncio.Task),
+}
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 has no eager tasks")
-@pytest.mark.parametrize("factory", eager_factories(), ids=["the usual one", "one of its own"])
+@pytest.mark.parametrize("factory", EAGER.values(), ids=EAGER)
 def test_an_eager_task_begins_when_it_is_made(loop, factory):
     steps: list[str] = []
 
@@ -183,7 +183,7 @@ def test_an_eager_task_begins_when_it_is_made(loop, factory):
         assert task.get_name() == "eager"
         return await task
 
-    loop.set_task_factory(factory)
+    loop.set_task_factory(factory())
     assert loop.run_until_complete(main()) == "result"
     assert steps == ["work", "made"]
 

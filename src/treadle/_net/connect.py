@@ -44,11 +44,10 @@ async def create_connection(
             remote = interleave(remote, interleave_by)
         sock = await _first_connected(loop, remote, local, delay, all_errors)
         try:
-            protocol = protocol_factory()
+            return await start_on_socket(loop, protocol_factory, sock, layer)
         except BaseException:
-            sock.close()
+            sock.close()  # a transport that holds it will close the descriptor
             raise
-        return await start_on_socket(loop, lambda: protocol, sock, layer)
     check_not_tls(sock)
     return await start_on_socket(loop, protocol_factory, sock, layer)
 
