@@ -1,4 +1,4 @@
-"""Servers: binding, accepting, closing, and what happens when something runs out."""
+"""Servers: binding, accepting, closing."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import asyncio
 import errno
 import socket
 import sys
-from itertools import pairwise
 
 import pytest
 
-from tests.kit import SECOND, run_python
 from tests.net.wire import Recorder, listening, open_descriptors, read_all, settle
 
 pytestmark = pytest.mark.every_driver
@@ -547,117 +545,3 @@ async def test_a_listening_socket_cannot_be_given_to_two_servers(loop):
         await desk.greets(1)
     await desk.dismiss()
     server.close()
-
-
-# running out ----------------------------------------------------------------------------------
-
-
-def test_out_of_descriptors_is_said_once_a_second_and_then_the_callers_are_served(
-    no_descriptor_left, virtual, monkeypatch
-):
-    loop, clock = virtual
-    reports = []
-    loop.set_exception_handler(lambda loop, context: reports.append(context))
-    tries = []
-    accept = socket.socket.accept
-
-    def exhausted(sock):
-        tries.append(clock.ns)
-        if len(tries) <= 3:
-            raise OSError(errno.EMFILE, "Too many open files")
-        return accept(sock)
-
-    async def main():
-        desk = Desk()
-        server = await loop.create_server(desk, LOCAL, 0)
-        monkeypatch.setattr(socket.socket, "accept", exhausted)
-        with call(server), call(server):
-            while len(desk) < 2:
-                await asyncio.sleep(0.1)
-        await desk.dismiss()
-        server.close()
-
-    loop.run_until_complete(main())
-    assert all(later - earlier >= SECOND for earlier, later in pairwise(tries[:4]))
-    assert len(reports) == 3
-    assert all(context["exception"].errno == errno.EMFILE for context in reports)
-    assert all("out of system resource" in context["message"] for context in reports)
-    assert all(isinstance(c["socket"], asyncio.trsock.TransportSocket) for c in reports)
-
-
-def test_a_server_that_is_closed_while_it_rests_stays_closed(
-    no_descriptor_left, virtual, monkeypatch
-):
-    loop, _ = virtual
-
-    def exhausted(sock):
-        raise OSError(errno.ENFILE, "Too many open files in system")
-
-    async def main():
-        server = await loop.create_server(Desk(), LOCAL, 0)
-        loop.set_exception_handler(lambda loop, context: server.close())
-        monkeypatch.setattr(socket.socket, "accept", exhausted)
-        with call(server):
-            await asyncio.sleep(5)
-        assert not server.is_serving()
-        await server.wait_closed()
-
-    loop.run_until_complete(main())
-
-
-EXHAUSTED = """
-import asyncio, os, resource, socket, sys
-import treadle
-from treadle._net import server as server_module
-
-server_module._REST = 0.001
-CALLERS = 8
-
-
-class Greeter(asyncio.Protocol):
-    def connection_made(self, transport):
-        transport.write(b"hello")
-        transport.close()
-
-
-async def main():
-    loop = asyncio.get_running_loop()
-    reports = []
-
-    def report(loop, context):
-        reports.append(context["exception"].errno)
-        print("limit reached with", len(reports), "report")
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit + 100, hard))
-
-    loop.set_exception_handler(report)
-    server = await loop.create_server(Greeter, "127.0.0.1", 0)
-    address = server.sockets[0].getsockname()
-    callers = [socket.create_connection(address) for _ in range(CALLERS)]
-    highest = max(int(name) for name in os.listdir("/proc/self/fd"))
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = highest + 3  # the first two are accepted, then there is no number left
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    for caller in callers:
-        caller.setblocking(False)
-        assert await loop.sock_recv(caller, 5) == b"hello"
-        caller.close()
-    assert reports == [24], reports
-    server.close()
-    await server.wait_closed()
-
-
-treadle.run(main())
-print("all served by", sys.argv[1:] or "the loop")
-"""
-
-
-@pytest.mark.parametrize("driver", ["default", "selector"])
-def test_callers_that_waited_for_a_descriptor_are_served_when_there_is_one(driver):
-    environment = {} if driver == "default" else {"TREADLE_DRIVER": driver}
-    ended = run_python(EXHAUSTED, **environment)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.splitlines() == [
-        "limit reached with 1 report",
-        "all served by the loop",
-    ]
-    assert ended.stderr == ""

@@ -25,7 +25,7 @@ class Executors:
 
     def __init__(self, loop: Any) -> None:
         self._loop = loop
-        self._default: ThreadPoolExecutor | None = None
+        self.default: ThreadPoolExecutor | None = None
         self._resolver: ThreadPoolExecutor | None = None
         self._default_was_shut_down = False
 
@@ -39,6 +39,7 @@ class Executors:
 
     def resolve(self, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
         """Run ``func(*args)`` in the pool for names."""
+        self._loop._check_closed()
         if self._resolver is None:
             self._resolver = _pool("treadle-names", RESOLVER_THREADS)
         return asyncio.wrap_future(self._resolver.submit(func, *args), loop=self._loop)
@@ -49,12 +50,12 @@ class Executors:
 
         if not isinstance(executor, ThreadPoolExecutor):
             raise TypeError("executor must be ThreadPoolExecutor instance")
-        self._default = executor
+        self.default = executor
 
     async def shutdown_default(self, timeout: float | None) -> None:
         """Join the default executor's threads without blocking the loop."""
         self._default_was_shut_down = True
-        executor = self._default
+        executor = self.default
         if executor is None:
             return
         joined = self._loop.create_future()
@@ -76,10 +77,10 @@ class Executors:
     def close(self) -> None:
         """Let the threads end by themselves."""
         self._default_was_shut_down = True
-        for executor in (self._default, self._resolver):
+        for executor in (self.default, self._resolver):
             if executor is not None:
                 executor.shutdown(wait=False)
-        self._default = None
+        self.default = None
         self._resolver = None
 
     def disown(self) -> None:
@@ -94,9 +95,9 @@ class Executors:
     def _default_executor(self) -> ThreadPoolExecutor:
         if self._default_was_shut_down:
             raise RuntimeError("Executor shutdown has been called")
-        if self._default is None:
-            self._default = _pool("asyncio", None)
-        return self._default
+        if self.default is None:
+            self.default = _pool("asyncio", None)
+        return self.default
 
     def _join(self, executor: ThreadPoolExecutor, joined: asyncio.Future[Any]) -> None:
         try:

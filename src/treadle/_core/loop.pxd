@@ -7,7 +7,7 @@ cdef class LoopCore(Wheel):
     # methods without looking into it first.
     cdef readonly object _exception_handler
     cdef readonly object _asyncgens
-    cdef bint _asyncgens_shutdown
+    cdef public bint _asyncgens_shutdown
     cdef object _old_asyncgen_hooks
     cdef object _old_origin_depth
     cdef readonly object _executors

@@ -12,6 +12,7 @@ import threading
 import traceback
 import warnings
 import weakref
+from asyncio import base_events
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -27,6 +28,9 @@ from treadle._drivers.base import MADE_ELSEWHERE, Driver
 __all__ = ["LoopCore"]
 
 _ExceptionHandler = Callable[[Any, dict[str, Any]], object]
+# asyncio's own, by which libraries (anyio) know the task that a program runs in. It stops the loop,
+# except for SystemExit and KeyboardInterrupt: these have left it already.
+_stop_loop_of = base_events._run_until_complete_cb  # type: ignore[attr-defined]
 _ORIGIN_DEPTH = 10  # frames kept for a coroutine that nobody awaited; debug mode
 
 
@@ -204,10 +208,6 @@ class LoopCore(Wheel):
         """Use `executor`, a ThreadPoolExecutor, where `run_in_executor` is given None."""
         self._executors.set_default(executor)
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        """Wait until the default executor's threads are done, `timeout` seconds at most."""
-        await self._executors.shutdown_default(timeout)
-
     def _check_executor_call(self, func: Any) -> None:
         if asyncio.iscoroutine(func) or inspect.iscoroutinefunction(func):
             raise TypeError(f"coroutines cannot be used with run_in_executor(): {func!r}")
@@ -215,25 +215,6 @@ class LoopCore(Wheel):
             raise TypeError(f"a callable object was expected by run_in_executor(), got {func!r}")
 
     # asynchronous generators ---------------------------------------------------------------
-
-    async def shutdown_asyncgens(self) -> None:
-        """Close the asynchronous generators that are still open, and wait for that."""
-        self._asyncgens_shutdown = True
-        closing = list(self._asyncgens)
-        if not closing:
-            return
-        self._asyncgens.clear()
-        results = await asyncio.gather(*[agen.aclose() for agen in closing], return_exceptions=True)
-        for result, agen in zip(results, closing, strict=True):
-            if isinstance(result, Exception):
-                self.call_exception_handler(
-                    {
-                        "message": "an error occurred during closing of "
-                        f"asynchronous generator {agen!r}",
-                        "exception": result,
-                        "asyncgen": agen,
-                    }
-                )
 
     def _asyncgen_begins(self, agen: AsyncGenerator[Any, Any]) -> None:
         if self._asyncgens_shutdown:
@@ -380,14 +361,6 @@ class LoopCore(Wheel):
     def remove_writer(self, fd: Any) -> bool:
         """Stop watching `fd` for writing; False when it was not watched."""
         return self._watches.remove_writer(fd)
-
-
-def _stop_loop_of(future: Any) -> None:
-    if not future.cancelled():
-        exc = future.exception()
-        if isinstance(exc, (SystemExit, KeyboardInterrupt)):
-            return  # it has left the loop already; stopping would stop the next run
-    future.get_loop().stop()
 
 
 def _describe(key: str, value: Any) -> str:

@@ -49,6 +49,8 @@ _Socket = socket.socket
 _Plain: Any = socket.SocketType  # `_Socket` wraps its attributes in enumerations, which takes long
 _TCP_NUMBERS = (0, socket.IPPROTO_TCP)
 
+_LARGEST = 2**31 - 1  # of the numbers that a descriptor can have
+
 
 class Watch(Endpoint):
     """One descriptor of the user's: a handle for each direction, and the calls that wait."""
@@ -233,9 +235,10 @@ class Watches:
 
     def _watched(self, fileobj: Any) -> Watch | None:
         """Return the watch of a descriptor, if there is one."""
-        if self.loop.is_closed():
+        number = _given_number(fileobj)
+        if self.loop.is_closed() or number > _LARGEST:
             return None
-        return self._owner(descriptor_of(fileobj))
+        return self._owner(descriptor_of(number))
 
     def _owner(self, fd: int) -> Watch | None:
         owner = self.driver.owner(fd)
@@ -355,13 +358,16 @@ def number_of(sock: Any) -> int:
 
 def descriptor_of(fileobj: Any) -> int:
     """Return the descriptor of a number or of an object with ``fileno()``; ValueError otherwise."""
-    if isinstance(fileobj, int):
-        fd = fileobj
-    else:
-        try:
-            fd = int(fileobj.fileno())
-        except (AttributeError, TypeError, ValueError):
-            raise ValueError(f"Invalid file object: {fileobj!r}") from None
+    fd = _given_number(fileobj)
     if fd < 0:
         raise ValueError(f"Invalid file descriptor: {fd}")
     return fd
+
+
+def _given_number(fileobj: Any) -> Any:
+    if isinstance(fileobj, int):
+        return fileobj
+    try:
+        return int(fileobj.fileno())
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"Invalid file object: {fileobj!r}") from None

@@ -21,11 +21,13 @@ cdef class Wheel(Owner):
     # override at every call, so what runs per turn is cdef, and what Python calls is def.
     cdef readonly Driver _driver
     cdef readonly Clock _clock
+    cdef Clock _given_clock
     cdef ReadyQueue _ready
     cdef TimerQueue _timers
     cdef readonly TaskKeeper _tasks
     cdef readonly object _hooks
     cdef dict _future_keywords
+    cdef bint _own_time
     cdef public bint _debug
     cdef public bint _closed
     cdef public bint _stopping

@@ -55,12 +55,14 @@ class Wheel(Owner):
 
     def __init__(self, driver: Driver, clock: Clock) -> None:
         self._driver = driver
-        self._clock = clock
+        self._clock = clock  # what deadlines are counted in
+        self._given_clock = clock  # what `time` reads
         self._ready = ReadyQueue(self)
         self._timers = TimerQueue()
         self._tasks = TaskKeeper()
         self._hooks: HookPoints | None = None  # None while nobody listens
         self._future_keywords = {"loop": self}
+        self._own_time = False  # `time` was replaced: deadlines are counted in what it tells
         self._debug = False
         self._closed = False
         self._stopping = False  # the current turn is the last one
@@ -75,11 +77,16 @@ class Wheel(Owner):
         self._current_handle: Handle | None = None  # for error reports in debug mode
         self.slow_callback_duration = 0.1  # seconds; debug mode reports callbacks that take longer
 
+    def _go_by(self, clock: Clock | None) -> None:
+        """Read this clock, which tells what a replaced `time` tells; None: the one given at first."""
+        self._own_time = clock is not None
+        self._clock = self._given_clock if clock is None else clock
+
     # scheduling ----------------------------------------------------------------------------
 
     def time(self) -> float:
         """Return seconds on the loop's monotonic clock."""
-        return self._clock.now_ns() / 1e9
+        return self._given_clock.now_ns() / 1e9
 
     def call_soon(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -148,6 +155,8 @@ class Wheel(Owner):
     def _set_timer_in(
         self, seconds: float, callback: Any, args: tuple[Any, ...], context: Any
     ) -> TimerHandle:
+        if self._own_time:
+            return self._set_timer_at(self.time() + seconds, callback, args, context)
         now = self._clock.now_ns()
         deadline = deadline_after(now, seconds)
         return self._set_timer(now / 1e9 + seconds, deadline, callback, args, context)

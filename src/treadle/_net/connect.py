@@ -37,8 +37,9 @@ async def create_connection(
         local = None
         if local_addr is not None:
             local = await _resolved(loop, local_addr, family, proto, flags)
-        if interleave_by is None and delay is not None:
-            interleave_by = 1
+        if delay is not None:
+            delay = max(delay, 0)  # TypeError for what is no number, also with a single address
+            interleave_by = 1 if interleave_by is None else interleave_by
         if interleave_by:
             remote = interleave(remote, interleave_by)
         sock = await _first_connected(loop, remote, local, delay, all_errors)

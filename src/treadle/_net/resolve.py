@@ -33,7 +33,10 @@ async def resolve(
 def literal(
     host: Any, port: Any, family: int, type: int, proto: int, flow: int = 0, scope: int = 0
 ) -> AddressInfo | None:
-    """Return the address info of a literal IPv4 or IPv6 address and numeric port, else None."""
+    """Return the address info of a literal IPv4 or IPv6 address and numeric port, else None.
+
+    Raises ValueError for a host with a NUL in it: getaddrinfo would look up what stands before it.
+    """
     if proto not in (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP) or host is None:
         return None
     if type == socket.SOCK_STREAM:
@@ -51,7 +54,7 @@ def literal(
             continue
         try:
             socket.inet_pton(candidate, host)
-        except (OSError, ValueError):
+        except OSError:
             continue
         if candidate == socket.AF_INET6:
             return (candidate, type, proto, "", (host, number, flow, scope))

@@ -1,8 +1,14 @@
 """Servers: listening sockets, and the connections that came through them.
 
-A `Server` owns its listening sockets; an `Acceptor` per socket is what the driver knows. Running
-out of descriptors must not turn into a busy loop or lose connections that could be served: the
-acceptor rests for a second, says so once, and finds the waiting connections in the backlog then.
+A `Server` owns its listening sockets; an `Acceptor` per socket is what the driver knows.
+
+Running out of descriptors must not turn into a busy loop, fill the log, or lose a connection that
+could be served. The acceptor rests, and finds the waiting connections in the backlog later: when a
+connection of its server ends, which frees a descriptor, and else after a time that doubles from
+`_FIRST_REST` to `_LONGEST_REST`, since other parts of the process free descriptors as well. A busy
+server that is out of descriptors accepts one connection for each that ends, and fails after each;
+that is one shortage, and reported once: the next report comes when `_QUIET` seconds have passed
+without a failure.
 """
 
 from __future__ import annotations
@@ -25,7 +31,9 @@ from treadle._net.layers import Layer, wrap
 __all__ = ["Server"]
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_REST = 1.0  # seconds without accepting after running out of descriptors
+_FIRST_REST = 0.01  # seconds without accepting after running out of descriptors
+_LONGEST_REST = 0.25  # seconds; a failed accept costs microseconds
+_QUIET = 5.0  # seconds without a failure that end a shortage
 _WAITS_FOR_CONNECTIONS = sys.version_info >= (3, 12)  # what wait_closed of this asyncio does
 
 
@@ -101,6 +109,7 @@ class Server(asyncio.Server):
             return
         if self._sockets is None:
             raise RuntimeError(f"server {self!r} is closed")
+        self._loop._check_closed()
         for sock in self._sockets:
             sock.listen(self._backlog)
         try:
@@ -159,6 +168,8 @@ class Server(asyncio.Server):
 
     def _detach(self, transport: Any) -> None:
         self._clients.discard(transport)
+        for acceptor in self._acceptors:
+            acceptor.descriptor_freed()
         if not self._clients and self._sockets is None:
             self._wake_waiters()
 
@@ -178,6 +189,8 @@ class Acceptor(Listener):
         self._server = server
         self._context = current_context()
         self._resting: Any = None  # timer while out of descriptors
+        self._rest = _FIRST_REST  # seconds; how long the next one is
+        self._failed_at: float | None = None  # loop's time of the last failure
         self.sock = sock
         self.batch = max(1, server._backlog)
         _set_nodelay(sock)  # Linux hands it down to what is accepted
@@ -193,11 +206,13 @@ class Acceptor(Listener):
         """Leave the driver; the socket is the server's to close."""
         if self._resting is not None:
             self._resting.cancel()
+            self._resting = None
         self._loop._driver.detach(self)
         let_go(self.sock)
 
     def accepted(self, fd: int, peer: Any) -> None:
         """Make a protocol and a transport for a connection (called by the driver)."""
+        self._rest = _FIRST_REST
         context = self._context.copy()
         try:
             protocol = context.run(self._server._protocol_factory)
@@ -215,7 +230,33 @@ class Acceptor(Listener):
             )
 
     def accept_failed(self, exc: OSError) -> None:
-        """Report, and rest when the cause is a lack of descriptors (called by the driver)."""
+        """Rest, and report unless that was done (called by the driver)."""
+        now = self._loop.time()
+        before, self._failed_at = self._failed_at, now
+        self._loop._driver.stop_accepting(self)
+        self._take_rest()
+        if before is None or now - before >= _QUIET:
+            self._report(exc)
+
+    def descriptor_freed(self) -> None:
+        """Hear that there is a descriptor again."""
+        if self._resting is not None:
+            self._resting.cancel()
+            self._go_on()
+
+    def _go_on(self) -> None:
+        self._resting = None
+        if self.fd >= 0:
+            try:
+                self._loop._driver.start_accepting(self)
+            except OSError:  # the lack is not over
+                self._take_rest()
+
+    def _take_rest(self) -> None:
+        self._resting = self._loop.call_later(self._rest, self._go_on)
+        self._rest = min(2 * self._rest, _LONGEST_REST)
+
+    def _report(self, exc: OSError) -> None:
         if exc.errno not in _EXHAUSTED:
             logger.error("accept() on %r failed: %s", self.sock, exc)
             return
@@ -226,19 +267,6 @@ class Acceptor(Listener):
                 "socket": trsock.TransportSocket(self.sock),
             }
         )
-        self._loop._driver.stop_accepting(self)
-        self._rest()
-
-    def _rest(self) -> None:
-        self._resting = self._loop.call_later(_REST, self._go_on)
-
-    def _go_on(self) -> None:
-        self._resting = None
-        if self.fd >= 0:
-            try:
-                self._loop._driver.start_accepting(self)
-            except OSError:  # the lack is not over
-                self._rest()
 
 
 def _close_number(loop: Any, fd: int) -> None:

@@ -124,9 +124,14 @@ class StreamTransport(Connection):
             self._extra = {"sockname": sock.getsockname()}
         except OSError:
             self._extra = {"sockname": None}
-        self.start(sock.fileno(), None, peer, waiter)
         self._sock = sock
         hold(sock)
+        try:
+            self.start(sock.fileno(), None, peer, waiter)
+        except BaseException:  # the descriptor has another owner, or the loop is closed
+            self._driver.detach(self)
+            let_go(sock)
+            raise
 
     def _begin(self, waiter: Any) -> None:
         if self._state != CLOSED:

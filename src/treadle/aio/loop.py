@@ -8,14 +8,16 @@ from typing import Any
 
 from treadle._core.clock import Clock
 from treadle._core.loop import LoopCore
+from treadle._core.own_time import OwnTime
+from treadle._core.shutdown import ShutdownMethods
 from treadle._drivers import make_driver
 from treadle._drivers.base import Driver
 from treadle._net.endpoint import DatagramMethods
 from treadle._net.methods import NetMethods
 from treadle._net.process_methods import ProcessMethods
 from treadle._net.sockets import SocketMethods
-from treadle._net.unix import UnixMethods
 from treadle._net.starttls import TlsMethods
+from treadle._net.unix import UnixMethods
 
 __all__ = ["Loop", "new_event_loop"]
 
@@ -27,6 +29,7 @@ class Loop(  # type: ignore[misc]
     DatagramMethods,
     UnixMethods,
     ProcessMethods,
+    ShutdownMethods,
     LoopCore,
     asyncio.AbstractEventLoop,
 ):
@@ -46,6 +49,30 @@ class Loop(  # type: ignore[misc]
         if not isinstance(driver, Driver):
             driver = make_driver(driver)
         super().__init__(driver, clock if clock is not None else Clock())
+        if type(self).time is not LoopCore.time:
+            self._go_by(OwnTime(self))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "time":
+            self._go_by(OwnTime(self))
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        if name == "time" and type(self).time is LoopCore.time:
+            self._go_by(None)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a loop cannot be copied or pickled: make another one")
+
+    @property
+    def _default_executor(self) -> Any:
+        """asyncio's private name, which libraries read and empty; `set_default_executor` sets."""
+        return self._executors.default
+
+    @_default_executor.setter
+    def _default_executor(self, executor: Any) -> None:
+        self._executors.default = executor
 
     def __del__(self, _warn: Any = warnings.warn) -> None:
         if getattr(self, "_watches", None) is not None and not self.is_closed():
