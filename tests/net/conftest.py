@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.net.tls_wire import TlsExchange
 from tests.net.wire import Exchange, open_descriptors
 
 
@@ -64,5 +65,13 @@ def dial(loop: Any) -> Iterator[Exchange]:
 def both_sides(request: pytest.FixtureRequest, loop: Any) -> Iterator[Exchange]:
     """Makes lines whose transport comes from create_connection, then from create_server."""
     exchange = Exchange(loop, request.param)
+    yield exchange
+    loop.run_until_complete(exchange.hang_up())
+
+
+@pytest.fixture(params=["connected", "accepted"])
+def tls(request: pytest.FixtureRequest, loop: Any) -> Iterator[TlsExchange]:
+    """Makes lines with TLS whose transport is a client's, then a server's."""
+    exchange = TlsExchange(loop, request.param)
     yield exchange
     loop.run_until_complete(exchange.hang_up())
