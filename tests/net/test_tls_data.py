@@ -35,6 +35,9 @@ class Page(Filler):
 class Huge(Filler):
     size = 200_000
 
+    def get_buffer(self, sizehint):
+        return memoryview(self.buffer)  # asyncio fills a copy of what is sliced otherwise
+
 
 def pattern(size):
     """Bytes in which no part looks like another."""
