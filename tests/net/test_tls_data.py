@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
+import os
 import random
+import re
 import shutil
 import ssl
 import subprocess
@@ -18,6 +21,10 @@ pytestmark = pytest.mark.every_driver
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 RECORD = 16 * 1024
+
+needs_openssl = pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="needs the program openssl"
+)
 
 
 class Trouble(Exception):
@@ -423,74 +430,82 @@ class Echo(Recorder):
         self.transport.write(data)
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the program openssl")
+@contextlib.contextmanager
+def openssl(*arguments):
+    """The program of OpenSSL, killed in the end, with its input and output."""
+    with subprocess.Popen(
+        ["openssl", *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        bufsize=0,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+async def until(loop, pipe, text):
+    """Read from a pipe until `text` has come."""
+    data = b""
+    while text not in data:
+        part = await loop.run_in_executor(None, os.read, pipe.fileno(), 65536)
+        assert part, data
+        data += part
+    return data
+
+
+@needs_openssl
 @pytest.mark.parametrize("command", [b"k", b"K"], ids=["key update", "key update of both"])
 async def test_new_keys_are_taken_up(loop, command):
-    """`openssl s_client` sends a key update when it reads that letter at the start of a line."""
+    """`openssl s_client` sends a key update when it reads that letter alone on a line."""
     served = Echo()
     server = await loop.create_server(lambda: served, LOCAL, 0, ssl=server_context())
-    with subprocess.Popen(
-        ["openssl", "s_client", "-tls1_3", "-connect", f"{LOCAL}:{port_of(server)}"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as client:
+    host = "{}:{}".format(*server.sockets[0].getsockname())
+    with openssl("s_client", "-tls1_3", "-connect", host) as client:
         await served.hears("connection_made")
         client.stdin.write(b"before\n")
-        client.stdin.flush()
-        await served.gets(7)
+        await until(loop, client.stdout, b"before\n")
         client.stdin.write(command + b"\n")
-        client.stdin.flush()
-        await settle(loop)
+        await until(loop, client.stdout, b"KEYUPDATE\n")
         client.stdin.write(b"after\n")
-        client.stdin.flush()
-        assert await served.gets(13) == b"before\nafter\n"
-        served.transport.close()
+        await until(loop, client.stdout, b"after\n")
+        assert served.data == b"before\nafter\n"
+        served.transport.abort()
         await served.hears("connection_lost")
         server.close()
-        answer = await loop.run_in_executor(None, client.communicate)
-    assert b"before\nafter\n" in answer[0] or b"after" in answer[0]
 
 
-def port_of(server):
-    return server.sockets[0].getsockname()[1]
-
-
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the program openssl")
+@needs_openssl
 async def test_a_server_that_negotiates_anew_is_answered(loop):
-    """`openssl s_server` asks for it when it reads an r at the start of a line."""
-    with subprocess.Popen(
-        [
-            *("openssl", "s_server", "-tls1_2", "-accept", f"{LOCAL}:0"),
-            *("-cert", LOCALHOST, "-key", LOCALHOST.with_suffix(".key")),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+    """`openssl s_server` asks for it when it reads an r alone on a line."""
+    with openssl(
+        *("s_server", "-tls1_2", "-accept", f"{LOCAL}:0"),
+        *("-cert", LOCALHOST, "-key", LOCALHOST.with_suffix(".key")),
     ) as server:
-        while not (line := server.stdout.readline()).startswith(b"ACCEPT"):
-            pass
+        accepts = await until(loop, server.stdout, b"ACCEPT ")
+        port = int(re.search(rb"ACCEPT .*:(\d+)", accepts)[1])
         transport, client = await loop.create_connection(
             Recorder,
             LOCAL,
-            int(line.rpartition(b":")[2]),
+            port,
             ssl=only(client_context(), ssl.TLSVersion.TLSv1_2),
             server_hostname="localhost",
         )
         server.stdin.write(b"before\n")
-        server.stdin.flush()
         await client.gets(7)
         server.stdin.write(b"r\n")
-        server.stdin.flush()
-        for i in range(20):  # some of it while it negotiates
+        reading = asyncio.ensure_future(until(loop, server.stdout, b"written 49\n"))
+        for i in range(50):  # some of it while it negotiates
             transport.write(b"written %d\n" % i)
             await settle(loop, 1)
+        out = await reading
+        assert b"SSL_do_handshake" in out
         server.stdin.write(b"after\n")
-        server.stdin.flush()
         assert await client.gets(13) == b"before\nafter\n"
-        transport.close()
-        server.stdin.write(b"Q\n")
-        server.stdin.flush()
-        out, _ = await loop.run_in_executor(None, server.communicate)
+        transport.abort()
         await client.hears("connection_lost")
-    assert b"".join(b"written %d\n" % i for i in range(20)) in out
+    assert b"".join(re.findall(rb"written \d+\n", out)) == b"".join(
+        b"written %d\n" % i for i in range(50)
+    )
