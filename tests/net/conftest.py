@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.net.tls_wire import TlsExchange
 from tests.net.wire import Exchange, Letterbox, open_descriptors, settle
 
 
@@ -86,3 +87,11 @@ def post(loop: Any) -> Iterator[Any]:
 
     yield open_endpoint
     loop.run_until_complete(close_all())
+
+
+@pytest.fixture(params=["connected", "accepted"])
+def tls(request: pytest.FixtureRequest, loop: Any) -> Iterator[TlsExchange]:
+    """Makes lines with TLS whose transport is a client's, then a server's."""
+    exchange = TlsExchange(loop, request.param)
+    yield exchange
+    loop.run_until_complete(exchange.hang_up())

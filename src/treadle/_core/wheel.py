@@ -78,7 +78,7 @@ class Wheel(Owner):
         self.slow_callback_duration = 0.1  # seconds; debug mode reports callbacks that take longer
 
     def _go_by(self, clock: Clock | None) -> None:
-        """Read this clock, which tells what a replaced `time` tells; None: the one given at first."""
+        """Read this clock, which goes by a replaced `time`; None: the one given at first."""
         self._own_time = clock is not None
         self._clock = self._given_clock if clock is None else clock
 

@@ -157,7 +157,10 @@ class TlsSession:
 
     def fill(self, buffer: Any) -> int:
         """Read data into a user's buffer; return how much, 0 when there is none for now."""
-        size = len(buffer)
+        view = memoryview(buffer)
+        if view.format != "B" or view.ndim != 1:
+            view = view.cast("B")
+        size = view.nbytes
         used = 0
         self.more = True
         while used < size:
@@ -165,8 +168,7 @@ class TlsSession:
                 self.more = False
                 break
             try:
-                part = memoryview(buffer)[used:] if used else buffer
-                count = self.raw.read(size - used, part)
+                count = self.raw.read(size - used, view[used:] if used else view)
             except _AGAIN:
                 self.more = False
                 break
