@@ -31,11 +31,13 @@ MODULES = [
     "_drivers/base",
     "_drivers/selector",
     "_net/buffer",
-    "_net/sockets",
+    "_net/attempts",
     "_net/tcp",
 ]
 # Compiled twins of plain modules: NAME is built from NAME_native.
 NATIVE = ["_core/clock", "_core/invoke", "_core/ready"]
+# The same on Linux; elsewhere the plain module is compiled.
+LINUX_NATIVE = ["_core/direct"]
 # Without a twin of the same name.
 LINUX = ["_drivers/epoll"]
 
@@ -77,7 +79,10 @@ def extensions() -> list[Extension]:
     found = [extension(name, name) for name in MODULES]
     found += [extension(name, f"{name}_native") for name in NATIVE]
     if sys.platform == "linux":
+        found += [extension(name, f"{name}_native") for name in LINUX_NATIVE]
         found += [extension(name, name) for name in LINUX]
+    else:
+        found += [extension(name, name) for name in LINUX_NATIVE]
     built: list[Extension] = cythonize(
         found,
         compiler_directives=DIRECTIVES,
