@@ -95,7 +95,7 @@ def send_by_method(sock, data):
 
 
 def check_errno():
-    """Raise the failure of a system call; return when a signal interrupted it and raised nothing."""
+    """Raise the failure of a system call; return when it is to be made again."""
     if errno != EINTR:
         PyErr_SetFromErrno(OSError)
     PyErr_CheckSignals()

@@ -16,9 +16,9 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from treadle._core.direct import receive_now, send_now
 from treadle._core.watch import Watch, Watches
 from treadle._drivers.base import READ, WRITE
-from treadle._core.direct import receive_now, send_now
 
 __all__ = ["begin", "leave", "receive", "receive_into", "send", "wait"]
 
