@@ -26,16 +26,25 @@ MODULES = [
     "_core/loop",
     "_core/tasks",
     "_core/timers",
+    "_core/watch",
     "_core/wheel",
     "_drivers/base",
     "_drivers/selector",
     "_net/buffer",
+    "_net/footing",
+    "_net/pipes",
+    "_net/sockets",
     "_net/tcp",
+    "_net/tls",
+    "_net/tls_sending",
+    "_net/tls_session",
+    "_net/udp",
+    "_net/upper",
 ]
 # Compiled twins of plain modules: NAME is built from NAME_native.
-NATIVE = ["_core/clock", "_core/invoke", "_core/ready"]
+NATIVE = ["_core/clock", "_core/invoke", "_core/ready", "_drivers/address", "_net/scratch"]
 # Without a twin of the same name.
-LINUX = ["_drivers/epoll"]
+LINUX = ["_drivers/epoll", "_drivers/epoll_datagrams"]
 
 DIRECTIVES = {
     "language_level": "3",

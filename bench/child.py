@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from bench import compiler, cores
-from bench.loops import LIMIT
+from bench.loops import LIMIT, CannotError
 
 
 class ServerError(Exception):
@@ -22,21 +22,27 @@ class Server:
     """A server that is listening."""
 
     pid: int
-    ports: list[int]
+    addresses: list[int | str]
+    """Ports, or paths of Unix sockets."""
 
 
 @contextmanager
-def server(kind: str, loop: str, core: int | None) -> Iterator[Server]:
-    """Run a server of this kind (`bench.servers.KINDS`) on this loop; it ends with the block."""
+def server(kind: str, loop: str, core: int | None, argument: str = "") -> Iterator[Server]:
+    """Run a server of this kind (`bench.servers`) on this loop; it ends with the block.
+
+    Raises CannotError when the loop lacks what the server needs.
+    """
     with tempfile.TemporaryFile("w+") as complaints:
         with cores.on(core):
             process = subprocess.Popen(
-                _command(kind, loop), stdout=subprocess.PIPE, stderr=complaints, text=True
+                _command(kind, loop, argument), stdout=subprocess.PIPE, stderr=complaints, text=True
             )
         assert process.stdout is not None
         with process.stdout:
             try:
                 yield _listening(process, process.stdout)
+            except CannotError:
+                raise
             except Exception as error:
                 raise ServerError(f"{error}{_quoted(complaints)}") from error
             finally:
@@ -48,7 +54,10 @@ def _listening(process: subprocess.Popen[str], stdout: IO[str]) -> Server:
     line = stdout.readline()
     if not line:
         raise RuntimeError(f"the server did not start (exit status {process.wait()})")
-    return Server(process.pid, json.loads(line)["ports"])
+    facts = json.loads(line)
+    if "cannot" in facts:
+        raise CannotError(facts["cannot"])
+    return Server(process.pid, facts["addresses"])
 
 
 def _quoted(complaints: IO[str]) -> str:
@@ -63,10 +72,10 @@ def last_line(text: str) -> str:
     return lines[-1].strip() if lines else ""
 
 
-def _command(kind: str, loop: str) -> list[str]:
+def _command(kind: str, loop: str, argument: str) -> list[str]:
     if loop != LIMIT:
-        return [sys.executable, "-m", "bench.servers", kind, loop]
+        return [sys.executable, "-m", "bench.servers", kind, loop, argument]
     program = compiler.find("echo_epoll")
     if program is None:
         raise RuntimeError("echo_epoll has not been built")
-    return [str(program)]
+    return [str(program), *({"echo_unix": [argument], "echo_udp": ["udp"]}.get(kind, []))]

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench import compiler, machine, schedule, screen, table, targets
+from bench.compiler import Built
 from bench.document import document
 from bench.effort import effort
 from bench.interpreter import Interpreter, UnusableError, inspect
@@ -13,9 +14,9 @@ from bench.loops import LABELS
 from bench.options import Options, parse
 from bench.results import Results
 from bench.schedule import Step
-from bench.workloads import CATALOGUE
+from bench.workloads import CATALOGUE, STYLES
 
-PACKAGES = ("uvloop", "rloop", "treadle")
+PACKAGES = ("uvloop", "rloop", "treadle", "aiofastnet")
 """Loops that have a version of their own."""
 
 
@@ -25,9 +26,11 @@ def main(arguments: list[str]) -> int:
     if options.listing:
         _list()
         return 0
-    facts, doubts = machine.facts(), _doubts(options)
+    facts = machine.facts()
+    built = {name: compiler.build(name) for name in compiler.PROGRAMS}  # before any measurement
+    doubts = _doubts(options, built)
     try:
-        interpreters = _interpreters(options)
+        interpreters = _interpreters(options, built)
         everything = _run(options, interpreters)
     except UnusableError as error:
         print(f"bench: --python: {error}", file=sys.stderr)
@@ -46,21 +49,21 @@ def _list() -> None:
     for workload in CATALOGUE.values():
         target = targets.TARGETS.get(workload.name)
         aim = f" [target: {target.text(workload.unit)}]" if target else ""
-        print(f"{workload.name:<20} {workload.unit:>3}  {workload.what}{aim}")
+        print(f"{workload.name:<23} {workload.unit:>3}  {workload.what}{aim}")
     print()
-    print(
-        "echo_SIZE_CONNECTIONS and echo_streams_SIZE_CONNECTIONS (echo_4k_50) work with any size."
-    )
+    print("Any echo_[STYLE_]SIZE_CONNECTIONS will do, as echo_4k_50 or echo_tls_16k_2; of styles")
+    print(f"there are {', '.join(style for style in STYLES if style != 'protocol')}.")
 
 
-def _doubts(options: Options) -> list[str]:
+def _doubts(options: Options, built: dict[str, Built]) -> list[str]:
     """Why the figures of this run are not for quoting."""
-    return [*machine.remarks(), *(["--quick: runs too short to quote"] if options.quick else [])]
+    quick = ["--quick: runs too short to quote"] if options.quick else []
+    obstacles = {name: found.obstacle for name, found in built.items() if found.obstacle}
+    missing = [f"bench/c: no {name}: {obstacle}" for name, obstacle in obstacles.items()]
+    return [*machine.remarks(), *quick, *missing]
 
 
-def _interpreters(options: Options) -> list[Interpreter]:
-    """The C programs are built here, before anything is measured."""
-    built = {name: compiler.build(name) for name in compiler.PROGRAMS}
+def _interpreters(options: Options, built: dict[str, Built]) -> list[Interpreter]:
     obstacle = built["echo_epoll"].obstacle or None
     return [inspect(path, obstacle) for path in options.pythons]
 

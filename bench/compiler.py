@@ -1,7 +1,7 @@
 """Building the programs in bench/c, on demand, into bench/.build.
 
-A binary's name carries a hash of its source and of how it is compiled, so that a stale one is never
-run and nothing has to be cleaned.
+A binary's name carries a hash of the sources and of how it is compiled, so that a stale one is
+never run and nothing has to be cleaned.
 """
 
 import hashlib
@@ -14,9 +14,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
+SOURCES = HERE / "c"
 BUILD = HERE / ".build"
 FLAGS = ("-O2", "-std=gnu11", "-Wall", "-Wextra")
-PROGRAMS = ("load", "echo_epoll")
+OPENSSL = ("-lssl", "-lcrypto")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a program is made."""
+
+    source: str
+    flags: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+
+
+PROGRAMS = {
+    "echo_epoll": Recipe("echo_epoll.c"),
+    "load": Recipe("load.c"),
+    "load_tls": Recipe("load.c", ("-DWITH_TLS",), OPENSSL),
+    "load_udp": Recipe("load_udp.c"),
+    "handshakes": Recipe("handshakes.c", (), OPENSSL),
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +47,7 @@ class Built:
 
 
 def build(name: str) -> Built:
-    """Compile bench/c/NAME.c unless that has been done."""
+    """Compile a program unless that has been done."""
     found = find(name)
     if found is not None:
         return Built(found)
@@ -36,26 +55,28 @@ def build(name: str) -> Built:
     if command is None:
         return Built(None, "no C compiler")
     BUILD.mkdir(exist_ok=True)
-    target = _target(name, command)
+    recipe, target = PROGRAMS[name], _target(name, command)
     unfinished = target.with_suffix(f".{os.getpid()}")
+    whole = [*command, *FLAGS, *recipe.flags, "-o", str(unfinished)]
+    whole += [str(SOURCES / recipe.source), *recipe.libraries]
     try:
-        done = subprocess.run(
-            [*command, *FLAGS, "-o", str(unfinished), str(_source(name))],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = subprocess.run(whole, capture_output=True, text=True, check=False)
     except OSError as error:
         return Built(None, f"{command[0]}: {error.strerror}")
     if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        return Built(None, f"{name}.c does not compile: {lines[0]}")
+        return Built(None, f"{recipe.source} does not compile: {_complaint(done)}")
     unfinished.replace(target)
     return Built(target)
 
 
+def _complaint(done: subprocess.CompletedProcess[str]) -> str:
+    lines = done.stderr.strip().splitlines()
+    errors = [line for line in lines if "error" in line]
+    return (errors or lines or [f"exit status {done.returncode}"])[0]
+
+
 def find(name: str) -> Path | None:
-    """The program if it has been built from this source in this way."""
+    """The program if it has been built from these sources in this way."""
     command = compiler()
     if command is None:
         return None
@@ -72,11 +93,11 @@ def compiler() -> list[str] | None:
     return None
 
 
-def _source(name: str) -> Path:
-    return HERE / "c" / f"{name}.c"
-
-
 def _target(name: str, command: list[str]) -> Path:
-    recipe = "\0".join([*command, *FLAGS, platform.platform()]).encode()
-    digest = hashlib.sha256(_source(name).read_bytes() + b"\0" + recipe).hexdigest()
-    return BUILD / f"{name}-{digest[:16]}"
+    recipe = PROGRAMS[name]
+    digest = hashlib.sha256()
+    for path in (SOURCES / recipe.source, *sorted(SOURCES.glob("*.h"))):
+        digest.update(path.read_bytes() + b"\0")
+    how = [*command, *FLAGS, *recipe.flags, *recipe.libraries, platform.platform()]
+    digest.update("\0".join(how).encode())
+    return BUILD / f"{name}-{digest.hexdigest()[:16]}"

@@ -7,7 +7,7 @@ from bench.loops import BASELINE
 from bench.results import Results, Spread
 from bench.workloads import Workload
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def document(

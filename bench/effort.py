@@ -19,17 +19,23 @@ class Effort:
     """The measured interval of an echo run."""
     connections: int
     """Idle connections opened for the memory workloads, as far as RLIMIT_NOFILE allows."""
+    tls_connections: int
+    """The same for TLS, whose connections take longer to open and much more memory."""
+    spawns: int
+    """Processes started, one after the other."""
     import_pairs: int
     """Alternating pairs of fresh processes in one run of `import`."""
 
 
 FULL = Effort(
     rounds=5,
-    micro_seconds=0.3,
+    micro_seconds=0.2,
     repeats=3,
-    warmup_seconds=0.5,
-    echo_seconds=2.0,
+    warmup_seconds=0.3,
+    echo_seconds=1.2,
     connections=8000,
+    tls_connections=2000,
+    spawns=500,
     import_pairs=15,
 )
 
@@ -40,6 +46,8 @@ QUICK = Effort(
     warmup_seconds=0.1,
     echo_seconds=0.4,
     connections=1000,
+    tls_connections=200,
+    spawns=50,
     import_pairs=4,
 )
 """To see that everything runs. Its figures are not for quoting."""

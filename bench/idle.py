@@ -2,12 +2,13 @@
 
 Private memory is taken, not resident memory: pages of the interpreter and its libraries that other
 processes share would come and go with what else runs. The kernel's own memory for a socket is not
-in it, and is the same for every loop.
+in it, and is the same for every loop. The clients' ends are held by this process, another one.
 """
 
 import json
 import resource
 import socket
+import ssl
 import struct
 import time
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import TextIO
 from bench import child, cores
 from bench.effort import Effort
 from bench.outcome import Outcome
+from bench.tls import client_context
 
 HOST = "127.0.0.1"
 FIRST = 16
@@ -64,14 +66,16 @@ class Control:
 
 def run(kind: str, loop: str, effort: Effort) -> Outcome:
     """KiB of private memory per idle connection."""
-    count = min(effort.connections, _raise_limit() - FIRST - SPARE_DESCRIPTORS)
+    context = client_context() if kind == "idle_tls" else None
+    wanted = effort.connections if context is None else effort.tls_connections
+    count = min(wanted, _raise_limit() - FIRST - SPARE_DESCRIPTORS)
     server_core, own_core = cores.split() or (None, None)
     with child.server(kind, loop, server_core) as server, cores.on(own_core):
-        port, control_port = server.ports
+        port, control_port = map(int, server.addresses)
         control = Control(control_port)
-        held = _open(port, FIRST)
+        held = _open(port, FIRST, context)
         before = control.read_when(FIRST)
-        held += _open(port, count)
+        held += _open(port, count, context)
         after = control.read_when(FIRST + count)
         for connection in held:
             connection.close()
@@ -94,10 +98,12 @@ def _raise_limit() -> int:
     return most if most != resource.RLIM_INFINITY else 1 << 20
 
 
-def _open(port: int, count: int) -> list[socket.socket]:
+def _open(port: int, count: int, context: ssl.SSLContext | None) -> list[socket.socket]:
     opened = []
     for _ in range(count):
         connection = socket.create_connection((HOST, port), timeout=PATIENCE_SECONDS)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        if context is not None:
+            connection = context.wrap_socket(connection)
         opened.append(connection)
     return opened

@@ -8,8 +8,17 @@ import asyncio
 import importlib
 from importlib import metadata
 
-MODULES = {"asyncio": "asyncio", "uvloop": "uvloop", "rloop": "rloop", "treadle": "treadle"}
-"""Loop name -> the module whose `new_event_loop` makes it."""
+MODULES = {
+    "asyncio": "asyncio",
+    "uvloop": "uvloop",
+    "rloop": "rloop",
+    "treadle": "treadle",
+    "aiofastnet": "aiofastnet",
+}
+"""Loop name -> its module, in which `new_event_loop` makes it."""
+
+PATCH = "aiofastnet"
+"""Not a loop of its own: it puts its transports into another one, here into the baseline."""
 
 BASELINE = "uvloop"
 """Ratios are taken to this loop."""
@@ -18,16 +27,17 @@ SUBJECT = "treadle"
 """Targets are set for this loop."""
 
 LIMIT = "c-epoll"
-"""Not a Python loop: the echo server in C, as the physical limit of the echo workloads."""
+"""Not a Python loop: the echo server in C, as the physical limit of some echo workloads."""
 
-LABELS = {LIMIT: "C epoll"}
+LABELS = {LIMIT: "C epoll", PATCH: f"{PATCH} on {BASELINE}"}
 
 NAMES = (*MODULES, LIMIT)
 
 
 def new_loop(name: str) -> asyncio.AbstractEventLoop:
     """Make a loop of this name, which the caller closes."""
-    loop = importlib.import_module(MODULES[name]).new_event_loop()
+    module = importlib.import_module(MODULES[name])
+    loop = module.patch_loop(new_loop(BASELINE)) if name == PATCH else module.new_event_loop()
     assert isinstance(loop, asyncio.AbstractEventLoop)
     return loop
 
@@ -52,3 +62,16 @@ def obstacle(name: str) -> str | None:
     except Exception as error:
         return f"broken: {type(error).__name__}: {error}"
     return None
+
+
+class CannotError(Exception):
+    """The loop does not have the method of this name, which the workload needs."""
+
+
+def missing_method(error: NotImplementedError) -> str:
+    """The name of the method that raised `error`."""
+    frame = error.__traceback__
+    assert frame is not None
+    while frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame.tb_frame.f_code.co_name

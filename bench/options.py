@@ -124,11 +124,12 @@ def _workloads(parser: argparse.ArgumentParser, text: str | None) -> list[Worklo
 def _require_targets(
     parser: argparse.ArgumentParser, loops: list[str], workloads: list[Workload]
 ) -> None:
-    for name in (SUBJECT, BASELINE):
-        if name not in loops:
-            parser.error(f"--check needs {name} among --loops")
-    if not any(workload.name in TARGETS for workload in workloads):
+    targets = [TARGETS[workload.name] for workload in workloads if workload.name in TARGETS]
+    if not targets:
         parser.error("--check: none of these workloads has a target")
+    for name in (SUBJECT, BASELINE, *(target.to for target in targets)):
+        if name is not None and name not in loops:
+            parser.error(f"--check needs {name} among --loops")
 
 
 def _require_writable(parser: argparse.ArgumentParser, path: Path) -> None:

@@ -12,3 +12,6 @@ class Outcome:
     detail: dict[str, object] = field(default_factory=dict)
     """Whatever else was measured, for the JSON and for remarks in the table."""
     error: str | None = None
+    """What went wrong."""
+    cannot: str | None = None
+    """The method that the loop does not have and the workload needs."""

@@ -77,16 +77,20 @@ class Results:
     def spread(self, workload: str, loop: str) -> Spread | None:
         return spread(list(self.figures(workload, loop).values()))
 
-    def ratio(self, workload: Workload, loop: str) -> Spread | None:
-        """The ratio to the baseline; None when either figure is missing or it means nothing."""
+    def ratio(self, workload: Workload, loop: str, to: str = BASELINE) -> Spread | None:
+        """The ratio to another loop; None when either figure is missing or it means nothing."""
         if not workload.relative:
             return None
-        return ratio(self.figures(workload.name, loop), self.figures(workload.name, BASELINE))
+        return ratio(self.figures(workload.name, loop), self.figures(workload.name, to))
 
     def obstacle(self, workload: str, loop: str) -> str | None:
         """Why a figure is missing; None when none is."""
         missing = self.interpreter.obstacles.get(loop)
         if missing is not None:
             return missing
-        errors = [run.outcome.error for run in self.of(workload, loop) if run.outcome.error]
-        return f"failed: {errors[0]}" if errors else None
+        for run in self.of(workload, loop):
+            if run.outcome.cannot is not None:
+                return f"cannot: {run.outcome.cannot} raises NotImplementedError"
+            if run.outcome.error is not None:
+                return f"failed: {run.outcome.error}"
+        return None

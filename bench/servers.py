@@ -1,7 +1,8 @@
-"""The servers under load, each in a process of its own: `python -m bench.servers KIND LOOP`.
+"""The servers under load, each in a process: `python -m bench.servers KIND LOOP [ARGUMENT]`.
 
-They know only asyncio's interface. A server prints one line of JSON with its ports and then serves
-until it is killed, or until an alarm ends it if whoever started it is gone.
+They know only asyncio's interface. A server prints one line of JSON with its addresses and then
+serves until it is killed, or until an alarm ends it if whoever started it is gone. If the loop
+lacks what the server needs, the line names the method instead.
 """
 
 import asyncio
@@ -11,31 +12,13 @@ import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from typing import cast
 
-from bench.loops import new_loop
+from bench import echoes
+from bench.echoes import BACKLOG, HOST, Address
+from bench.loops import missing_method, new_loop
+from bench.tls import server_context
 
-HOST = "127.0.0.1"
-BACKLOG = 4096
 LIFETIME_SECONDS = 180
-
-
-class Echo(asyncio.Protocol):
-    """Sends back whatever comes."""
-
-    __slots__ = ("transport",)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        self.transport.write(data)
-
-
-async def echo_streams(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-    writer.close()
 
 
 class Census:
@@ -55,8 +38,7 @@ class Census:
         writer.close()
 
     def protocol(self) -> asyncio.Protocol:
-        self.accepted += 1
-        return Idle()
+        return Idle(self)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
@@ -65,12 +47,16 @@ class Census:
 
 
 class Idle(asyncio.Protocol):
-    """The least a protocol can be and still answer later."""
+    """The least a protocol can be and still answer later; counted once it is connected."""
 
-    __slots__ = ("transport",)
+    __slots__ = ("census", "transport")
+
+    def __init__(self, census: Census) -> None:
+        self.census = census
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
+        self.census.accepted += 1
 
 
 def memory() -> dict[str, int]:
@@ -85,54 +71,63 @@ def memory() -> dict[str, int]:
     return {"private": private, "resident": resident}
 
 
-async def _echo_protocol() -> list[asyncio.Server]:
-    loop = asyncio.get_running_loop()
-    return [await loop.create_server(Echo, HOST, 0, backlog=BACKLOG)]
+_kept: list[asyncio.Server] = []
+"""What serves until the process ends."""
 
 
-async def _echo_streams() -> list[asyncio.Server]:
-    return [await asyncio.start_server(echo_streams, HOST, 0, backlog=BACKLOG)]
+async def _idle_connection() -> list[Address]:
+    return await _idle(tls=False)
 
 
-async def _idle_connection() -> list[asyncio.Server]:
+async def _idle_tls() -> list[Address]:
+    return await _idle(tls=True)
+
+
+async def _idle(tls: bool) -> list[Address]:
     census = Census()
-    loop = asyncio.get_running_loop()
-    return [
-        await loop.create_server(census.protocol, HOST, 0, backlog=BACKLOG),
-        await asyncio.start_server(census.answer, HOST, 0),
-    ]
+    server = await asyncio.get_running_loop().create_server(
+        census.protocol, HOST, 0, backlog=BACKLOG, ssl=server_context() if tls else None
+    )
+    return _ports(server, await asyncio.start_server(census.answer, HOST, 0))
 
 
-async def _idle_stream() -> list[asyncio.Server]:
+async def _idle_stream() -> list[Address]:
     census = Census()
-    return [
-        await asyncio.start_server(census.handle, HOST, 0, backlog=BACKLOG),
-        await asyncio.start_server(census.answer, HOST, 0),
-    ]
+    server = await asyncio.start_server(census.handle, HOST, 0, backlog=BACKLOG)
+    return _ports(server, await asyncio.start_server(census.answer, HOST, 0))
 
 
-KINDS: dict[str, Callable[[], Awaitable[list[asyncio.Server]]]] = {
-    "echo_protocol": _echo_protocol,
-    "echo_streams": _echo_streams,
+def _ports(*servers: asyncio.Server) -> list[Address]:
+    _kept.extend(servers)
+    return [server.sockets[0].getsockname()[1] for server in servers]
+
+
+IDLE: dict[str, Callable[[], Awaitable[list[Address]]]] = {
     "idle_connection": _idle_connection,
     "idle_stream": _idle_stream,
+    "idle_tls": _idle_tls,
 }
 
 
-def main(kind: str, loop_name: str) -> None:
+async def _started(kind: str, argument: str) -> list[Address]:
+    if kind in IDLE:
+        return await IDLE[kind]()
+    return [await echoes.SERVERS[kind.removeprefix("echo_")](argument)]
+
+
+def main(kind: str, loop_name: str, argument: str = "") -> None:
     signal.alarm(LIFETIME_SECONDS)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     loop = new_loop(loop_name)
     asyncio.set_event_loop(loop)
-    servers = loop.run_until_complete(_started(KINDS[kind]))
-    ports = [server.sockets[0].getsockname()[1] for server in servers]
-    print(json.dumps({"ports": ports}), flush=True)
+    try:
+        addresses = loop.run_until_complete(_started(kind, argument))
+    except NotImplementedError as error:
+        print(json.dumps({"cannot": missing_method(error)}), flush=True)
+        return
+    print(json.dumps({"addresses": addresses}), flush=True)
     loop.run_forever()
-
-
-async def _started(start: Callable[[], Awaitable[list[asyncio.Server]]]) -> list[asyncio.Server]:
-    return await start()
 
 
 if __name__ == "__main__":

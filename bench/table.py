@@ -48,14 +48,21 @@ def _ratio(ratio: Spread | None) -> str:
 
 
 def _also(results: Results, workload: Workload, loop: str) -> str:
-    if workload.kind == "echo":
+    if workload.kind in ("echo", "handshakes"):
         rate = _median(results, workload, loop, "per_second")
         p50 = _median(results, workload, loop, "p50_us")
         p99 = _median(results, workload, loop, "p99_us")
         return f"{rate:,.0f}/s, p50 {number(p50)} µs, p99 {number(p99)} µs"
     if workload.kind == "idle":
         return f"{_median(results, workload, loop, 'connections'):,.0f} connections"
+    if workload.kind == "spawn":
+        cpu = _median(results, workload, loop, "cpu_ms")
+        return f"{number(cpu)} ms of it CPU, the child's included"
     return ""
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _median(results: Results, workload: Workload, loop: str, key: str) -> float:
@@ -70,9 +77,7 @@ def _target(results: Results, workload: Workload, loop: str) -> str:
     if verdict is None:
         return ""
     word = verdict.word if targets.objection(results) is None else f"({verdict.word})"
-    target = verdict.target
-    limit = f"{target.limit:g}" if target.relative else f"{target.limit:g} {workload.unit}"
-    return f"≤ {limit}: {word}"
+    return f"≤ {verdict.target.limit_text(workload.unit)}: {word}"
 
 
 def number(value: float) -> str:
@@ -94,12 +99,19 @@ def remarks(results: Results) -> Iterator[str]:
     for run in results.runs:
         if run.outcome.error is not None:
             yield f"{run.workload} on {run.loop}, round {run.round}: {run.outcome.error}"
+        if run.outcome.cannot is not None:
+            label, method = LABELS.get(run.loop, run.loop), run.outcome.cannot
+            yield f"{run.workload}: {label} cannot: {method} raises NotImplementedError"
     disturbances = [run.outcome.detail.get("disturbance") for run in results.runs]
     worst = max((share for share in disturbances if isinstance(share, float)), default=0.0)
     if worst > DISTURBED:
         yield f"other programs had the server's core for up to {worst:.0%} of an echo run"
-    if any(run.outcome.detail.get("generator") == "python" for run in results.runs):
+    slow = [run.workload for run in results.runs if run.outcome.detail.get("generator") == "python"]
+    if slow:
         yield (
-            "the load came from the Python generator, for want of the C one: "
-            "throughput and latency are the generator's own"
+            f"the load came from the Python generator, for want of the C one, in "
+            f"{', '.join(dict.fromkeys(slow))}: throughput and latency are the generator's own"
         )
+    resent = sum(_count(run.outcome.detail.get("resent")) for run in results.runs)
+    if resent:
+        yield f"{resent} datagrams were lost, or late, and sent again"

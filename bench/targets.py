@@ -16,14 +16,21 @@ BASELINE_VERSION = (0, 23)
 
 @dataclass(frozen=True)
 class Target:
-    """A promise: the subject's figure, or its ratio to the baseline, is at most `limit`."""
+    """A promise: the subject's figure, or its ratio to another loop's, is at most `limit`."""
 
     limit: float
-    relative: bool = True
+    to: str | None = BASELINE
+    """The loop whose figure is divided by; None when the figure itself is limited."""
 
     def text(self, unit: str) -> str:
         """The promise in words; `unit` is the figure's."""
-        return f"at most {self.limit:g} " + (f"of {BASELINE}" if self.relative else unit)
+        return f"at most {self.limit:g} " + (unit if self.to is None else f"of {self.to}")
+
+    def limit_text(self, unit: str) -> str:
+        """The limit alone; the baseline goes without saying."""
+        if self.to is None:
+            return f"{self.limit:g} {unit}"
+        return f"{self.limit:g}" + ("" if self.to == BASELINE else f" of {self.to}")
 
 
 TARGETS = {
@@ -33,8 +40,15 @@ TARGETS = {
     "timer": Target(0.333),
     "due_100": Target(0.50),
     "echo_1k_100": Target(0.95),
-    "idle_connection": Target(0.9, relative=False),
-    "import": Target(10.0, relative=False),
+    "echo_100k_8": Target(0.85),
+    "echo_sock_1k_100": Target(0.50),
+    "echo_tls_1k_8": Target(0.90),
+    "echo_tls_100k_8": Target(0.85),
+    "echo_udp_512_8": Target(0.90),
+    "idle_connection": Target(0.9, to=None),
+    "idle_tls": Target(30.0, to=None),
+    "spawn_true": Target(1.0, to="asyncio"),
+    "import": Target(10.0, to=None),
 }
 
 
@@ -63,7 +77,7 @@ class Verdict:
         what = f"{self.workload.name}: {self.target.text(unit)}"
         if self.figure is None:
             return f"{what}, but not measured ({self.remark})"
-        shown = f"{self.figure:.3g}" + ("" if self.target.relative else f" {unit}")
+        shown = f"{self.figure:.3g}" + (f" {unit}" if self.target.to is None else "")
         return f"{what}, measured {shown}" + (f" ({self.remark})" if self.remark else "")
 
 
@@ -78,15 +92,18 @@ def judge(results: Results, workload: str) -> Verdict | None:
     if target is None or found is None:
         return None
     measured = (
-        results.ratio(found, SUBJECT) if target.relative else results.spread(workload, SUBJECT)
+        results.spread(workload, SUBJECT)
+        if target.to is None
+        else results.ratio(found, SUBJECT, target.to)
     )
     obstacle = results.obstacle(workload, SUBJECT)
     if obstacle is not None:
         return Verdict(found, target, None, met=False, remark=f"{SUBJECT}: {obstacle}")
     if measured is None:
-        reason = results.obstacle(workload, BASELINE) or "not in this run"
-        return Verdict(found, target, None, met=False, remark=f"{BASELINE}: {reason}")
-    if target.relative and not measured.steady:
+        peer = target.to or SUBJECT
+        reason = results.obstacle(workload, peer) or "not in this run"
+        return Verdict(found, target, None, met=False, remark=f"{peer}: {reason}")
+    if target.to is not None and not measured.steady:
         remark = f"unsteady {measured.low:.3g}..{measured.high:.3g}"
         return Verdict(found, target, measured.median, measured.high <= target.limit, remark)
     return Verdict(found, target, measured.median, measured.median <= target.limit)

@@ -11,7 +11,7 @@ import sys
 import traceback
 from dataclasses import asdict
 
-from bench import echo, idle, imports, loops, stopwatch
+from bench import echo, idle, imports, loops, spawn, stopwatch
 from bench.effort import Effort, effort
 from bench.micro import PROGRAMS
 from bench.outcome import Outcome
@@ -25,6 +25,10 @@ def main(arguments: list[str]) -> int:
     name, loop, size = arguments
     try:
         outcome = run(name, loop, effort(quick=size == "quick"))
+    except NotImplementedError as error:
+        outcome = Outcome(cannot=loops.missing_method(error))
+    except loops.CannotError as error:
+        outcome = Outcome(cannot=str(error))
     except Exception as error:
         traceback.print_exc()
         outcome = Outcome(error=f"{type(error).__name__}: {error}")
@@ -42,6 +46,10 @@ def run(name: str, loop: str, size: Effort) -> Outcome:
             shape = Shape.parse(name)
             assert shape is not None
             return echo.run(shape, loop, size)
+        case "handshakes":
+            return echo.handshakes(loop, size)
+        case "spawn":
+            return spawn.run(loop, size)
         case "idle":
             return idle.run(name, loop, size)
         case "import":

@@ -4,11 +4,11 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.loops import LIMIT, MODULES
+from bench.loops import LIMIT, MODULES, PATCH
 from bench.micro import PROGRAMS
 
-Kind = Literal["micro", "echo", "idle", "import"]
-Style = Literal["protocol", "streams"]
+Kind = Literal["micro", "echo", "handshakes", "idle", "spawn", "import"]
+Wire = Literal["tcp", "unix", "tls", "udp"]
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,52 @@ class Workload:
     """Whether dividing by another loop's figure means anything."""
     limited: bool = False
     """Whether the C server can run it, too."""
+    patched: bool = False
+    """Whether transports put into another loop take part."""
 
     def contestants(self, loops: list[str]) -> list[str]:
-        """Those of `loops` that can run this workload."""
-        return [name for name in loops if name in MODULES or (name == LIMIT and self.limited)]
+        """Those of `loops` that take part in this workload."""
+        absent = {LIMIT: not self.limited, PATCH: not self.patched}
+        return [name for name in loops if not absent.get(name, name not in MODULES)]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How an echo server is written, and what it speaks."""
+
+    what: str
+    wire: Wire = "tcp"
+    limited: bool = False
+    """Whether the C server can stand in for it."""
+    patched: bool = False
+
+    @property
+    def generator(self) -> str:
+        """The program that drives it."""
+        return "load" if self.wire in ("tcp", "unix") else f"load_{self.wire}"
+
+
+STYLES = {
+    "protocol": Style("a Protocol", limited=True, patched=True),
+    "streams": Style("read and write of streams"),
+    "sock": Style("sock_recv and sock_sendall, a task for each connection,"),
+    "buffered": Style("a BufferedProtocol"),
+    "readexactly": Style("readexactly and drain of streams"),
+    "readline": Style("readline and drain of streams"),
+    "tls": Style("a Protocol over TLS", wire="tls", patched=True),
+    "unix": Style("a Protocol on a Unix socket", wire="unix", limited=True),
+    "udp": Style("a DatagramProtocol", wire="udp", limited=True),
+}
+
+_ECHO = re.compile(rf"echo(?:_({'|'.join(STYLES)}))?_([1-9]\d{{0,5}})(k?)_([1-9]\d{{0,3}})")
+_LARGEST_DATAGRAM = 60_000
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The parameters of an echo workload, which are its name: echo[_streams]_SIZE_CONNECTIONS."""
+    """The parameters of an echo workload, which are its name: echo[_STYLE]_SIZE_CONNECTIONS."""
 
-    style: Style
+    style: str
     size: int
     """Bytes in a message."""
     connections: int
@@ -41,30 +76,89 @@ class Shape:
     @classmethod
     def parse(cls, name: str) -> "Shape | None":
         """The shape that a name describes (`echo_4k_50`); None when it describes none."""
-        match = re.fullmatch(r"echo(_streams)?_([1-9]\d{0,5})(k?)_([1-9]\d{0,3})", name)
+        match = _ECHO.fullmatch(name)
         if match is None:
             return None
-        streams, size, kilo, connections = match.groups()
-        return cls(
-            style="streams" if streams else "protocol",
+        style, size, kilo, connections = match.groups()
+        shape = cls(
+            style=style or "protocol",
             size=int(size) * (1024 if kilo else 1),
             connections=int(connections),
         )
+        return None if style == "udp" and shape.size > _LARGEST_DATAGRAM else shape
 
     def workload(self, name: str) -> Workload:
+        style = STYLES[self.style]
         messages = f"{self.size:,}-byte messages over {self.connections} connection(s)"
-        server = "a stream server" if self.style == "streams" else "a protocol server"
+        if style.wire == "udp":
+            messages = f"{self.size:,}-byte datagrams of {self.connections} client(s)"
         return Workload(
             name,
             kind="echo",
             unit="µs",
-            what=f"server CPU per message, user and system: {server} echoes {messages}",
-            limited=self.style == "protocol",
+            what=f"server CPU per message, user and system: {style.what} echoes {messages}",
+            limited=style.limited,
+            patched=style.patched,
         )
 
 
-ECHOES = ("echo_1k_100", "echo_100k_8", "echo_1k_1", "echo_streams_1k_100")
+ECHOES = (
+    "echo_1k_100",
+    "echo_100k_8",
+    "echo_1k_1",
+    "echo_buffered_1k_100",
+    "echo_sock_1k_100",
+    "echo_streams_1k_100",
+    "echo_readexactly_1k_100",
+    "echo_readline_1k_100",
+    "echo_unix_1k_100",
+    "echo_udp_512_8",
+    "echo_tls_1k_8",
+    "echo_tls_100k_8",
+)
 """The shapes measured by default; any other one can be asked for by its name."""
+
+OTHERS = (
+    Workload(
+        "tls_handshakes",
+        kind="handshakes",
+        unit="µs",
+        what="server CPU per TLS connection: full handshake, one byte echoed, close",
+        patched=True,
+    ),
+    Workload(
+        "idle_connection",
+        kind="idle",
+        unit="KiB",
+        what="private memory per idle connection of a server with a minimal Protocol",
+    ),
+    Workload(
+        "idle_stream",
+        kind="idle",
+        unit="KiB",
+        what="private memory per idle connection of a handler awaiting reader.read(1)",
+    ),
+    Workload(
+        "idle_tls",
+        kind="idle",
+        unit="KiB",
+        what="private memory per idle TLS connection of a server with a minimal Protocol",
+        patched=True,
+    ),
+    Workload(
+        "spawn_true",
+        kind="spawn",
+        unit="ms",
+        what='from create_subprocess_exec("true") to the end of wait(), one after the other',
+    ),
+    Workload(
+        "import",
+        kind="import",
+        unit="ms",
+        what="what importing the loop costs more than importing asyncio",
+        relative=False,
+    ),
+)
 
 
 def find(name: str) -> Workload | None:
@@ -84,28 +178,7 @@ def _catalogue() -> dict[str, Workload]:
         shape = Shape.parse(name)
         assert shape is not None
         entries.append(shape.workload(name))
-    entries += [
-        Workload(
-            "idle_connection",
-            kind="idle",
-            unit="KiB",
-            what="private memory per idle connection of a server with a minimal Protocol",
-        ),
-        Workload(
-            "idle_stream",
-            kind="idle",
-            unit="KiB",
-            what="private memory per idle connection of a handler awaiting reader.read(1)",
-        ),
-        Workload(
-            "import",
-            kind="import",
-            unit="ms",
-            what="what importing the loop costs more than importing asyncio",
-            relative=False,
-        ),
-    ]
-    return {workload.name: workload for workload in entries}
+    return {workload.name: workload for workload in (*entries, *OTHERS)}
 
 
 CATALOGUE = _catalogue()

@@ -39,6 +39,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in MARKERS:
         config.addinivalue_line("markers", line)
 
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # a shell ignores it for what runs in the background, and a child would inherit that
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def pytest_report_header(config: pytest.Config) -> str:
     kind = "compiled" if treadle.COMPILED else "plain"

@@ -154,7 +154,7 @@ def modules():
         parts = path.relative_to(SOURCE).with_suffix("").parts
         if parts[-1] in {"__init__", "__main__"} or parts[-1].endswith("_native"):
             continue
-        if parts[-1] == "epoll" and not (treadle.COMPILED and sys.platform == "linux"):
+        if parts[-1].startswith("epoll") and not (treadle.COMPILED and sys.platform == "linux"):
             continue
         yield ".".join(("treadle", *parts))
 

@@ -2,18 +2,22 @@
 
 CPython itself is not instrumented: what is found are treadle's own reads and writes of freed or
 foreign memory. ``PYTHONMALLOC=malloc`` sends every object through the sanitizer's allocator:
-a dead object is really dead then. Arguments are handed on to pytest.
+a dead object is really dead then. What it finds goes to files, for pytest holds back what a dying
+process says, and the processes that tests start say it to nobody. Arguments are handed on to
+pytest.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / "build" / "asan"
+REPORTS = ROOT / "build" / "asan-reports"
 TESTS = ("tests/core", "tests/drivers", "tests/net", "tests/properties", "tests/aio")
 
 
@@ -38,12 +42,19 @@ def library() -> str:
     return found
 
 
+def reports() -> list[str]:
+    """Return what the sanitizer found, one text for each process that it ended."""
+    return [path.read_text(errors="replace") for path in sorted(REPORTS.iterdir())]
+
+
 def main() -> int:
-    """Build and test; return pytest's exit code."""
+    """Build and test; return pytest's exit code, or 1 when the sanitizer found anything."""
     build()
+    shutil.rmtree(REPORTS, ignore_errors=True)
+    REPORTS.mkdir(parents=True)
     environment = {
         **os.environ,
-        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
+        "ASAN_OPTIONS": f"detect_leaks=0:allocator_may_return_null=1:log_path={REPORTS}/report",
         "LD_PRELOAD": library(),
         "PYTHONMALLOC": "malloc",
         "PYTHONPATH": str(BUILT),
@@ -51,7 +62,12 @@ def main() -> int:
     }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     command += sys.argv[1:] or [test for test in TESTS if (ROOT / test).exists()]
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    found = reports()
+    for text in found:
+        print(text)
+    print(f"asan: {len(found)} report(s)")
+    return 1 if found else status
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 /* The least an echo server on epoll can cost: what a Python event loop is measured against.
  *
+ *     echo_epoll         streams over TCP
+ *     echo_epoll PATH    streams over a Unix socket
+ *     echo_epoll udp     datagrams, received until there are none at each event
+ *
  * One thread, level-triggered, one recv and one send per turn of a connection. When the kernel does
  * not take all of a message, the rest is kept and the connection is not read until it is gone, so
  * that memory stays bounded by one buffer per connection.
  *
- * It prints {"ports": [PORT]} and serves until killed, or until an alarm ends it.
+ * It prints {"addresses": [PORT or "PATH"]} and serves until killed, or until an alarm ends it.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -15,6 +19,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { BUFFER = 256 * 1024, EVENTS = 256, BACKLOG = 4096, LIFETIME_SECONDS = 180 };
@@ -110,38 +115,66 @@ static void accept_one(int listener)
     watch(c, EPOLL_CTL_ADD, EPOLLIN);
 }
 
-static int listen_anywhere(void)
+static void answer_datagrams(int fd)
+{
+    struct sockaddr_in from;
+    for (;;) {
+        socklen_t length = sizeof from;
+        ssize_t got = recvfrom(fd, buffer, sizeof buffer, 0, (struct sockaddr *)&from, &length);
+        if (got < 0)
+            return;
+        sendto(fd, buffer, (size_t)got, 0, (struct sockaddr *)&from, length);
+    }
+}
+
+static int bind_port(int type)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (listener < 0 || bind(listener, (struct sockaddr *)&address, length) < 0 ||
-        listen(listener, BACKLOG) < 0 ||
-        getsockname(listener, (struct sockaddr *)&address, &length) < 0)
-        fail("listen");
-    printf("{\"ports\": [%d]}\n", ntohs(address.sin_port));
-    fflush(stdout);
-    return listener;
+    int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, length) < 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &length) < 0)
+        fail("bind");
+    printf("{\"addresses\": [%d]}\n", ntohs(address.sin_port));
+    return fd;
 }
 
-int main(void)
+static int bind_path(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
+        fail("bind");
+    printf("{\"addresses\": [\"%s\"]}\n", path);
+    return fd;
+}
+
+int main(int argc, char **argv)
 {
     struct epoll_event events[EVENTS];
     struct epoll_event arrival = {.events = EPOLLIN, .data.ptr = NULL};
+    int datagrams = argc > 1 && strcmp(argv[1], "udp") == 0;
 
     alarm(LIFETIME_SECONDS);
     poller = epoll_create1(EPOLL_CLOEXEC);
-    int listener = listen_anywhere();
-    if (poller < 0 || epoll_ctl(poller, EPOLL_CTL_ADD, listener, &arrival) < 0)
+    int front = argc > 1 && !datagrams ? bind_path(argv[1])
+                                       : bind_port(datagrams ? SOCK_DGRAM : SOCK_STREAM);
+    if (!datagrams && listen(front, BACKLOG) < 0)
+        fail("listen");
+    if (poller < 0 || epoll_ctl(poller, EPOLL_CTL_ADD, front, &arrival) < 0)
         fail("epoll");
+    fflush(stdout);
     for (;;) {
         int ready = epoll_wait(poller, events, EVENTS, -1);
         if (ready < 0 && errno != EINTR)
             fail("epoll_wait");
         for (int i = 0; i < ready; i++) {
             struct connection *c = events[i].data.ptr;
-            if (c == NULL)
-                accept_one(listener);
+            if (c == NULL && datagrams)
+                answer_datagrams(front);
+            else if (c == NULL)
+                accept_one(front);
             else if (c->rest != NULL)
                 writable(c);
             else

@@ -188,7 +188,8 @@ def _build_facts() -> Build:
 def _uncompiled() -> list[str]:
     """Return the modules that have a ``.pxd`` beside them and no compiled form."""
     folder = Path(treadle.__file__).parent
-    elsewhere = [] if "epoll" in available_drivers() else [folder / "_drivers" / "epoll.pxd"]
+    linux = "epoll" in available_drivers()
+    elsewhere = [] if linux else list((folder / "_drivers").glob("epoll*.pxd"))
     found = [
         declarations.relative_to(folder.parent).with_suffix("")
         for declarations in folder.rglob("*.pxd")

@@ -11,6 +11,7 @@ import tempfile
 import pytest
 
 from tests.kit import run_python
+from treadle._drivers.base import Connection
 
 pytestmark = pytest.mark.every_driver
 
@@ -448,6 +449,10 @@ def test_a_number_that_is_no_descriptor_cannot_be_watched(loop):
 
 
 @pytest.mark.treadle_only
+@pytest.mark.skipif(
+    "asan" in os.environ.get("LD_PRELOAD", ""),
+    reason="the sanitizer needs more addresses than the test allows",
+)
 def test_the_highest_number_there_is_costs_no_memory(loop):
     done = run_python(
         "import resource, treadle\n"
@@ -524,3 +529,58 @@ def test_many_descriptors_are_watched_at_once(loop):
         loop.remove_reader(ours)
         ours.close()
         theirs.close()
+
+
+@pytest.mark.treadle_only
+def test_a_callback_that_is_queued_is_not_called_when_its_number_is_a_transports_by_then(
+    loop, pair
+):
+    ours, theirs = pair
+    called = []
+    transport = Connection()
+    loop.add_reader(ours, called.append, "reader")
+    loop.add_writer(ours, called.append, "writer")
+    theirs.send(b"x")
+    loop.call_soon(loop._driver.attach, transport, ours.fileno())
+    loop._driver.wait(0)  # queues both
+    turn(loop)
+    assert called == []
+    loop._driver.detach(transport)
+
+
+@pytest.mark.treadle_only
+def test_a_removal_makes_the_loop_forget_a_socket_that_calls_have_used(loop, pair):
+    ours, theirs = pair
+    theirs.send(b"x")
+    loop.run_until_complete(loop.sock_recv(ours, 1))
+    task = loop.create_task(loop.sock_recv(ours, 1))
+    turn(loop)
+    assert loop.remove_reader(ours) is False
+    assert loop._driver.owner(ours.fileno()) is not None, "a call still waits"
+    theirs.send(b"y")
+    assert loop.run_until_complete(task) == b"y"
+    assert loop.remove_writer(ours) is False
+    assert loop._driver.owner(ours.fileno()) is None
+
+
+@pytest.mark.treadle_only
+def test_a_callback_stays_with_its_number_when_a_socket_of_calls_has_lost_it(loop):
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    called = []
+    task = loop.create_task(loop.sock_recv(ours, 1))
+    turn(loop)
+    loop.add_reader(ours.fileno(), called.append, "reader")
+    other, peer = socket.socketpair()
+    number = ours.detach()
+    os.dup2(other.fileno(), number)
+    with other, peer, theirs, socket.socket(fileno=number) as heir:
+        heir.setblocking(False)
+        receiving = loop.create_task(loop.sock_recv(heir, 1))
+        turn(loop)
+        peer.send(b"x")
+        assert loop.run_until_complete(receiving) == b"x"
+        assert called
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            loop.run_until_complete(task)
+        assert loop.remove_reader(number) is True

@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -1228,3 +1229,122 @@ async def streams_cancelled_reader(log):
     log.append(len(await reader.read()))
     writer.close()
     await writer.wait_closed()
+
+
+# datagrams and Unix sockets -------------------------------------------------------------------
+
+
+class Letters(asyncio.DatagramProtocol):
+    """Logs what it hears; others can wait for so many datagrams."""
+
+    def __init__(self, log, name, answers=False):
+        self.log = log
+        self.name = name
+        self.answers = answers
+        self.transport = None
+        self.count = 0
+        self.lost = asyncio.Event()
+        self.failed = asyncio.Event()
+
+    async def brings(self, count):
+        while self.count < count:
+            await asyncio.sleep(0)
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.log.append(f"{self.name} made")
+
+    def datagram_received(self, data, addr):
+        self.log.append(f"{self.name} got {data!r}")
+        self.count += 1
+        if self.answers:
+            self.transport.sendto(data.upper(), addr)
+
+    def error_received(self, exc):
+        self.log.append(f"{self.name} failed {type(exc).__name__}")
+        self.failed.set()
+
+    def connection_lost(self, exc):
+        self.log.append(f"{self.name} lost {exc!r}")
+        self.lost.set()
+
+
+@program
+async def datagrams_there_and_back(log):
+    loop = asyncio.get_running_loop()
+    server, there = await loop.create_datagram_endpoint(
+        lambda: Letters(log, "server", answers=True), (HOST, 0)
+    )
+    address = server.get_extra_info("sockname")
+    client, here = await loop.create_datagram_endpoint(
+        lambda: Letters(log, "client"), remote_addr=address
+    )
+    for i in range(5):
+        client.sendto(b"message %d" % i)
+        await here.brings(i + 1)
+    try:
+        client.sendto(b"x", (HOST, address[1] + 1))
+    except ValueError as exc:
+        log.append(type(exc).__name__)
+    client.sendto(bytes(100_000))
+    server.close()
+    await there.lost.wait()
+    await asyncio.sleep(0)
+    here.failed.clear()
+    client.sendto(b"nobody is there")
+    await here.failed.wait()
+    client.abort()
+    log.append([client.is_closing(), here.count])
+    await here.lost.wait()
+
+
+@program
+async def datagrams_of_a_protocol_that_raises(log):
+    loop = asyncio.get_running_loop()
+
+    class Raises(Letters):
+        def datagram_received(self, data, addr):
+            super().datagram_received(data, addr)
+            raise ValueError(data)
+
+    loop.set_exception_handler(lambda loop, context: log.append(repr(context["exception"])))
+    server, there = await loop.create_datagram_endpoint(lambda: Raises(log, "server"), (HOST, 0))
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        for i in range(3):
+            sock.sendto(b"%d" % i, server.get_extra_info("sockname"))
+            await there.brings(i + 1)
+    server.close()
+    await there.lost.wait()
+
+
+@program
+async def unix_streams(log):
+    async def shout(reader, writer):
+        while line := await reader.readline():
+            writer.write(line.upper())
+        log.append("server saw the end")
+        writer.close()
+        await writer.wait_closed()
+        done.set()
+
+    done = asyncio.Event()
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "socket")
+        server = await asyncio.start_unix_server(shout, path)
+        reader, writer = await asyncio.open_unix_connection(path)
+        for word in (b"one\n", b"two\n"):
+            writer.write(word)
+            log.append((await reader.readline()).decode())
+        writer.write_eof()
+        log.append(len(await reader.read()))
+        await done.wait()
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        log.append(os.path.exists(path))
+        again = await asyncio.start_unix_server(shout, path)  # takes the place of what is left
+        again.close()
+        try:
+            await asyncio.open_unix_connection(path)
+        except OSError as exc:
+            log.append(type(exc).__name__)

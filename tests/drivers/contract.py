@@ -12,13 +12,24 @@ import resource
 import socket
 import threading
 import time
+import warnings
+from _thread import interrupt_main
+from functools import partial
+from operator import call
 
 import pytest
 
-import treadle
-from treadle._drivers.base import READ, WRITE, Connection, Endpoint, Listener
-
-plain_only = pytest.mark.skipif(treadle.COMPILED, reason="C-level methods cannot be overridden")
+from tests.drivers.datagrams import DatagramContract, plain_only
+from treadle._drivers.base import (
+    HANGUP,
+    LASTING,
+    READ,
+    WRITE,
+    Connection,
+    Endpoint,
+    Listener,
+    Pipe,
+)
 
 
 class Watch(Endpoint):
@@ -27,7 +38,11 @@ class Watch(Endpoint):
     def __init__(self, action=None):
         super().__init__()
         self.masks = []
+        self.evictions = 0
         self.action = action
+
+    def evicted(self):
+        self.evictions += 1
 
     def ready(self, mask):
         self.masks.append(mask)
@@ -89,7 +104,44 @@ class Line(Connection):
         self.note("send ready")
 
 
-class Contract:
+class Tube(Pipe):
+    """Notes what a driver tells a pipe (plain treadle only)."""
+
+    def __init__(self):
+        super().__init__()
+        self.heard = []
+
+    def received(self, data):
+        self.heard.append(bytes(data))
+
+    def received_eof(self):
+        self.heard.append("eof")
+
+    def receive_failed(self, exc):
+        self.heard.append(exc)
+
+    def send_ready(self):
+        self.heard.append("send ready")
+
+    def hung_up(self):
+        self.heard.append("hung up")
+
+
+def in_a_fork(function):
+    """Run a function in a forked child, to its end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # other tests have left threads
+        pid = os.fork()
+    if pid == 0:
+        try:
+            function()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+class Contract(DatagramContract):
     """The tests; a subclass has a fixture `driver` that is open, and closes it."""
 
     @pytest.fixture
@@ -234,6 +286,25 @@ class Contract:
         assert old.fd == -1
         assert new.masks == [READ]
 
+    def test_a_watch_that_gave_way_is_told_so_when_its_number_is_gone(self, driver, pairs):
+        ours, _ = pairs()
+        told = []
+
+        class Evicted(Watch):
+            def evicted(self):
+                told.append((self.fd, self.generation, driver.owner(ours.fileno())))
+
+        old = Evicted()
+        driver.attach(old, ours.fileno())
+        driver.attach(Connection(), ours.fileno())
+        assert told == [(-1, 0, None)]
+
+    def test_who_is_detached_is_not_told_that_it_gave_way(self, driver, pairs):
+        ours, _ = pairs()
+        endpoint = self.watch(driver, ours, READ)
+        driver.detach(endpoint)
+        assert endpoint.evictions == 0
+
     def test_closing_closes_the_descriptor_once(self, driver):
         reading, writing = os.pipe()
         endpoint = Watch()
@@ -327,6 +398,167 @@ class Contract:
         with pytest.raises(OSError, match="Bad file descriptor"):
             driver.set_interest(endpoint, READ)
         driver.detach(endpoint)
+
+    # changes -------------------------------------------------------------------------------
+
+    def await_edge(self, driver, sock, interest, action=None):
+        endpoint = Watch(action)
+        driver.attach(endpoint, sock.fileno())
+        driver.await_edge(endpoint, interest)
+        return endpoint
+
+    def test_a_change_is_told_to_who_awaits_it(self, driver, pairs):
+        ours, theirs = pairs()
+        endpoint = self.await_edge(driver, ours, READ)
+        driver.wait(0)
+        assert endpoint.masks == []
+        theirs.send(b"x")
+        driver.wait(0)
+        assert endpoint.masks == [READ]
+
+    def test_a_change_from_before_it_was_awaited_is_told(self, driver, pairs):
+        ours, theirs = pairs()
+        theirs.send(b"x")
+        endpoint = self.await_edge(driver, ours, READ)
+        driver.wait(0)
+        assert endpoint.masks[0] & READ
+
+    def test_every_change_is_told_when_each_is_awaited(self, driver, pairs):
+        ours, theirs = pairs()
+        endpoint = self.await_edge(driver, ours, READ)
+        for number in range(1, 5):
+            theirs.send(b"x")
+            driver.wait(0)
+            assert len(endpoint.masks) >= number
+            ours.recv(10)
+            driver.await_edge(endpoint, READ)
+
+    def test_awaiting_the_other_direction_as_well_tells_its_state(self, driver, pairs):
+        ours, theirs = pairs()
+        endpoint = self.await_edge(driver, ours, READ)
+        driver.wait(0)
+        driver.await_edge(endpoint, WRITE)
+        driver.wait(0)
+        assert endpoint.masks == [WRITE]
+        endpoint.masks.clear()
+        theirs.send(b"x")
+        driver.wait(0)
+        assert endpoint.masks[0] & READ
+
+    def test_the_end_of_the_stream_is_a_change(self, driver, pairs):
+        ours, theirs = pairs()
+        endpoint = self.await_edge(driver, ours, READ)
+        theirs.close()
+        driver.wait(0)
+        assert endpoint.masks[0] & READ
+        assert endpoint.masks[0] & LASTING or not endpoint.edge
+
+    def test_who_awaits_a_change_is_told_nothing_by_the_way(self, driver, pairs):
+        ours, _ = pairs()
+        endpoint = self.await_edge(driver, ours, READ)
+        for _ in range(3):
+            driver.wait(0)
+        assert endpoint.masks == []
+
+    def test_interest_that_is_set_after_a_change_was_awaited_tells_states_again(
+        self, driver, pairs
+    ):
+        ours, theirs = pairs()
+        endpoint = self.await_edge(driver, ours, READ)
+        theirs.send(b"x")
+        driver.wait(0)
+        endpoint.masks.clear()
+        driver.set_interest(endpoint, READ)
+        assert not endpoint.edge
+        for _ in range(3):
+            driver.wait(0)
+        assert endpoint.masks == [READ] * 3
+
+    def test_a_change_is_awaited_anew_after_states_were_told(self, driver, pairs):
+        ours, theirs = pairs()
+        endpoint = self.watch(driver, ours, WRITE)
+        driver.set_interest(endpoint, READ)
+        driver.await_edge(endpoint, READ)
+        theirs.send(b"x")
+        driver.wait(0)
+        assert endpoint.masks == [READ]
+
+    def test_who_is_detached_awaits_no_change(self, driver, pairs):
+        ours, theirs = pairs()
+        endpoint = self.await_edge(driver, ours, READ)
+        driver.detach(endpoint)
+        assert (endpoint.interest, endpoint.edge) == (0, False)
+        theirs.send(b"x")
+        driver.wait(0)
+        driver.await_edge(endpoint, READ)
+        driver.wait(0)
+        assert endpoint.masks == []
+
+    def test_a_change_can_be_awaited_on_a_number_that_came_up_again(self, driver, pairs):
+        (old, _), (new, peer) = pairs(), pairs()
+        number = os.dup(old.fileno())
+        for sock in (old, new):
+            os.dup2(sock.fileno(), number)
+            endpoint = Watch()
+            driver.attach(endpoint, number)
+            driver.await_edge(endpoint, READ)
+        peer.send(b"x")
+        driver.wait(0)
+        assert endpoint.masks == [READ]
+        driver.detach(endpoint)
+        os.close(number)
+
+    def test_changes_that_an_interruption_cut_off_are_told_by_the_next_wait(self, driver, pairs):
+        def interrupt():
+            raise KeyboardInterrupt
+
+        endpoints = []
+        for _ in range(3):
+            ours, theirs = pairs()
+            endpoints.append(self.await_edge(driver, ours, READ, interrupt))
+            theirs.send(b"x")
+        for _ in range(3):
+            with pytest.raises(KeyboardInterrupt):
+                driver.wait(0)
+            for endpoint in endpoints:
+                if endpoint.masks and endpoint.fd >= 0:
+                    driver.detach(endpoint)
+        assert [endpoint.masks for endpoint in endpoints] == [[READ]] * 3
+
+    def test_changes_are_not_lost_to_a_signal_that_ends_the_wait(self, driver, pairs):
+        ours, theirs = pairs()
+        endpoint = self.await_edge(driver, ours, READ)
+        theirs.send(b"x")
+        # no Python code runs between the two: the signal is pending when the kernel is asked
+        interrupted_wait = map(call, (interrupt_main, partial(driver.wait, 0)))
+        with pytest.raises(KeyboardInterrupt):
+            list(interrupted_wait)
+        driver.wait(0)
+        assert endpoint.masks == [READ]
+
+    def test_what_an_interruption_cut_off_may_be_closed_meanwhile(self, driver):
+        def close_and_interrupt():
+            for reading in readings:
+                os.close(reading)
+            readings.clear()
+            raise KeyboardInterrupt
+
+        readings = []
+        writings = []
+        endpoints = []
+        for _ in range(2):
+            reading, writing = os.pipe()
+            readings.append(reading)
+            writings.append(writing)
+            endpoint = Watch(close_and_interrupt)
+            driver.attach(endpoint, reading)
+            driver.await_edge(endpoint, READ)
+            endpoints.append(endpoint)
+            os.write(writing, b"x")
+        with pytest.raises(KeyboardInterrupt):
+            driver.wait(0)
+        for writing in writings:
+            os.close(writing)
 
     # descriptors that change hands ---------------------------------------------------------
 
@@ -692,3 +924,145 @@ class Contract:
         assert line.heard == [b"x"]
         ours.detach()
         theirs.close()
+
+    # pipes ---------------------------------------------------------------------------------
+
+    @pytest.fixture
+    def pipe(self):
+        """The two ends of a non-blocking pipe."""
+        ends = os.pipe()
+        for end in ends:
+            os.set_blocking(end, False)
+        yield ends
+        for end in ends:
+            try:
+                os.close(end)
+            except OSError:
+                pass  # closed by the test
+
+    def tube(self, driver, fd):
+        tube = Tube()
+        driver.attach(tube, fd)
+        return tube
+
+    def test_a_pipe_is_sent_to(self, driver, pipe):
+        reading, writing = pipe
+        tube = self.tube(driver, writing)
+        assert driver.send(tube, b"hello", 1) == 4
+        assert driver.send(tube, memoryview(b"hello"), 2) == 3
+        assert driver.send_many(tube, [b"hello", b" ", b"world"], 3) == 8
+        assert os.read(reading, 100) == b"ellollolo world"
+        driver.detach(tube)
+
+    def test_a_full_pipe_takes_nothing(self, driver, pipe):
+        tube = self.tube(driver, pipe[1])
+        while driver.send(tube, bytes(100_000), 0):
+            pass
+        assert driver.send_many(tube, [b"x", b"y"], 0) == 0
+        driver.detach(tube)
+
+    def test_a_broken_pipe_raises(self, driver, pipe):
+        tube = self.tube(driver, pipe[1])
+        os.close(pipe[0])
+        with pytest.raises(BrokenPipeError):
+            driver.send(tube, b"x", 0)
+        with pytest.raises(BrokenPipeError):
+            driver.send_many(tube, [b"x", b"y"], 0)
+        driver.detach(tube)
+
+    @plain_only
+    def test_a_pipe_is_received_from(self, driver, pipe):
+        tube = self.tube(driver, pipe[0])
+        driver.start_receiving(tube)
+        os.write(pipe[1], b"hello")
+        driver.wait(-1)
+        os.close(pipe[1])
+        driver.wait(-1)
+        assert tube.heard == [b"hello", "eof"]
+        driver.detach(tube)
+
+    @plain_only
+    def test_a_pipe_may_be_received_from_without_an_event(self, driver, pipe):
+        tube = self.tube(driver, pipe[0])
+        driver.receive(tube)
+        os.write(pipe[1], b"hello")
+        driver.receive(tube)
+        driver.receive(tube)
+        assert tube.heard == [b"hello"]
+        driver.detach(tube)
+
+    @plain_only
+    @pytest.mark.parametrize("interest", [HANGUP, HANGUP | WRITE])
+    def test_a_writer_hears_that_the_reader_has_gone(self, driver, pipe, interest):
+        tube = self.tube(driver, pipe[1])
+        driver.set_interest(tube, interest)
+        os.close(pipe[0])
+        driver.wait(-1)
+        assert tube.heard[0] == "hung up"
+        driver.detach(tube)
+
+    @plain_only
+    def test_a_writer_that_is_detached_when_it_hears_hears_no_more(self, driver, pipe):
+        tube = self.tube(driver, pipe[1])
+        tube.hung_up = lambda: (tube.heard.append("hung up"), driver.detach(tube))
+        driver.await_hangup(tube)
+        driver.await_send(tube)
+        os.close(pipe[0])
+        driver.wait(-1)
+        assert tube.heard == ["hung up"]
+
+    @plain_only
+    def test_data_that_nobody_reads_is_no_hang_up_and_keeps_nobody_busy(self, driver, pairs):
+        ours, theirs = pairs()
+        tube = self.tube(driver, ours.fileno())
+        driver.await_hangup(tube)
+        theirs.send(b"x")
+        driver.wait(0)
+        assert tube.heard == []
+        start = time.monotonic_ns()
+        driver.wait(2_000_000)
+        assert time.monotonic_ns() - start >= 2_000_000
+        driver.detach(tube)
+
+    # forks ---------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("harm", ["close", "detach", "close_driver", "wake"])
+    def test_nothing_that_a_disowned_driver_does_reaches_the_parents(self, driver, pairs, harm):
+        ours, theirs = pairs()
+        endpoint = self.watch(driver, ours, READ)
+
+        def child():
+            driver.disown()
+            if harm in ("close", "detach"):
+                getattr(driver, harm)(endpoint)
+            else:
+                getattr(driver, harm)()
+
+        in_a_fork(child)
+        start = time.monotonic_ns()
+        driver.wait(2_000_000)
+        assert time.monotonic_ns() - start >= 2_000_000
+        theirs.send(b"x")
+        driver.wait(-1)
+        assert endpoint.masks == [READ]
+
+    def test_a_disowned_driver_says_why_it_watches_nothing(self, driver, pairs):
+        driver.disown()
+        with pytest.raises(RuntimeError, match="made in another process"):
+            self.watch(driver, pairs()[0], READ)
+
+    def test_a_closed_driver_says_why_it_watches_nothing(self, driver, pairs):
+        driver.close_driver()
+        with pytest.raises(RuntimeError, match="Event loop is closed"):
+            self.watch(driver, pairs()[0], READ)
+
+    def test_a_driver_may_be_disowned_by_what_it_calls(self, driver, pairs):
+        """Events of the same wait that are left are dropped."""
+        endpoints = []
+        for _ in range(3):
+            ours, theirs = pairs()
+            theirs.send(b"x")
+            endpoints.append(self.watch(driver, ours, READ, driver.disown))
+        driver.wake()
+        driver.wait(0)
+        assert sum(len(endpoint.masks) for endpoint in endpoints) == 1

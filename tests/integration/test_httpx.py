@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.net.wire import open_descriptors
 
 httpx = pytest.importorskip("httpx")

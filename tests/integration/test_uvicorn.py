@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.net.wire import open_descriptors
 
 import treadle
+from tests.net.wire import open_descriptors
 
 uvicorn = pytest.importorskip("uvicorn")
 pytest.importorskip("fastapi")

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.net.wire import Exchange, open_descriptors
+from tests.net.tls_wire import TlsExchange
+from tests.net.wire import Exchange, Letterbox, open_descriptors, settle
 
 
 def pytest_pycollect_makeitem(collector: Any, name: str, obj: Any) -> None:
@@ -64,5 +65,33 @@ def dial(loop: Any) -> Iterator[Exchange]:
 def both_sides(request: pytest.FixtureRequest, loop: Any) -> Iterator[Exchange]:
     """Makes lines whose transport comes from create_connection, then from create_server."""
     exchange = Exchange(loop, request.param)
+    yield exchange
+    loop.run_until_complete(exchange.hang_up())
+
+
+@pytest.fixture
+def post(loop: Any) -> Iterator[Any]:
+    """Opens datagram endpoints as ``loop.create_datagram_endpoint`` does, and aborts them."""
+    opened: list[Any] = []
+
+    async def open_endpoint(*addresses: Any, factory: Any = Letterbox, **options: Any) -> Any:
+        transport, protocol = await loop.create_datagram_endpoint(factory, *addresses, **options)
+        opened.append(transport)
+        return transport, protocol
+
+    async def close_all() -> None:
+        for transport in opened:
+            if not transport.is_closing():
+                transport.abort()
+        await settle(loop)
+
+    yield open_endpoint
+    loop.run_until_complete(close_all())
+
+
+@pytest.fixture(params=["connected", "accepted"])
+def tls(request: pytest.FixtureRequest, loop: Any) -> Iterator[TlsExchange]:
+    """Makes lines with TLS whose transport is a client's, then a server's."""
+    exchange = TlsExchange(loop, request.param)
     yield exchange
     loop.run_until_complete(exchange.hang_up())

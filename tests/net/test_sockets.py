@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
 import random
 import socket
 import ssl
@@ -168,8 +169,8 @@ async def test_a_receiver_whose_number_went_to_another_socket_leaves_that_one_al
         assert await heir == b"for the heir"
 
 
-@pytest.mark.treadle_only  # asyncio reports the error of a callback instead
-async def test_a_receiver_whose_number_went_to_a_transport_can_be_cancelled(loop):
+@pytest.mark.treadle_only  # with asyncio it waits for ever
+async def test_a_receiver_whose_number_went_to_a_transport_is_told(loop):
     first, other = socket.socketpair()
     first.setblocking(False)
     with other:
@@ -182,7 +183,8 @@ async def test_a_receiver_whose_number_went_to_a_transport_can_be_cancelled(loop
             ours, theirs = theirs, ours
         with theirs:
             transport, protocol = await loop.create_connection(Recorder, sock=ours)
-            await cancelled(task)
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                await task
             theirs.send(b"x")
             assert await protocol.gets(1) == b"x"
             transport.close()
@@ -292,6 +294,64 @@ async def test_connecting_to_a_path(loop, tmp_path):
                 await loop.sock_connect(lost, path + "-")
 
 
+@pytest.mark.treadle_only  # asyncio says that it is connected
+async def test_connecting_to_a_listener_that_takes_no_more_fails(loop, tmp_path):
+    path = str(tmp_path / "socket")
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(path)
+        listener.listen(0)
+
+        async def connect_many():
+            for _ in range(10):
+                sock = stack.enter_context(socket.socket(socket.AF_UNIX))
+                sock.setblocking(False)
+                await loop.sock_connect(sock, path)
+
+        with pytest.raises(BlockingIOError):
+            await connect_many()
+
+
+async def test_a_cancelled_connect_leaves_no_watch(loop):
+    with socket.socket(type=socket.SOCK_STREAM) as sock:
+        sock.setblocking(False)
+        with listening() as listener:
+            task = await started(loop.sock_connect(sock, listener.getsockname()))
+            task.cancel()
+            await asyncio.wait([task])
+        assert not loop.remove_writer(sock)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda loop, sock: loop.sock_recv(sock, 1),
+        lambda loop, sock: loop.sock_recv_into(sock, bytearray(1)),
+        lambda loop, sock: loop.sock_recvfrom(sock, 1),
+        lambda loop, sock: loop.sock_recvfrom_into(sock, bytearray(1)),
+        lambda loop, sock: loop.sock_sendall(sock, b"x"),
+        lambda loop, sock: loop.sock_sendto(sock, b"x", (LOCAL, 1)),
+        lambda loop, sock: loop.sock_accept(sock),
+        lambda loop, sock: loop.sock_connect(sock, (LOCAL, 1)),
+    ],
+)
+async def test_calls_on_a_closed_socket_raise(loop, call):
+    sock = socket.socket()
+    sock.setblocking(False)
+    sock.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        await call(loop, sock)
+
+
+async def test_a_call_can_be_made_a_task(loop, pair):
+    ours, theirs = pair
+    task = loop.create_task(loop.sock_recv(ours, 100))
+    sending = loop.sock_sendall(theirs, b"x")
+    assert asyncio.iscoroutine(sending)
+    await loop.create_task(sending)
+    assert await task == b"x"
+
+
 async def test_a_cancelled_accept_leaves_no_watch_and_no_caller_is_lost(loop):
     with listening() as listener:
         listener.setblocking(False)
@@ -311,6 +371,9 @@ async def test_a_socket_of_the_ssl_module_is_refused(loop):
         for call in (
             loop.sock_recv(sock, 1),
             loop.sock_recv_into(sock, bytearray(1)),
+            loop.sock_recvfrom(sock, 1),
+            loop.sock_recvfrom_into(sock, bytearray(1)),
+            loop.sock_sendto(sock, b"x", (LOCAL, 1)),
             loop.sock_sendall(sock, b"x"),
             loop.sock_connect(sock, (LOCAL, 1)),
             loop.sock_accept(sock),
@@ -329,6 +392,9 @@ async def test_in_debug_mode_a_socket_that_blocks_is_refused(loop):
         for call in (
             loop.sock_recv(sock, 1),
             loop.sock_recv_into(sock, bytearray(1)),
+            loop.sock_recvfrom(sock, 1),
+            loop.sock_recvfrom_into(sock, bytearray(1)),
+            loop.sock_sendto(sock, b"x", (LOCAL, 1)),
             loop.sock_sendall(sock, b"x"),
             loop.sock_connect(sock, (LOCAL, 1)),
             loop.sock_accept(sock),
@@ -345,3 +411,90 @@ async def test_a_socket_that_has_a_transport_is_refused(loop, dial):
             await loop.sock_recv(view, 1)
         view.detach()
     peer.close()
+
+
+# datagrams ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ports():
+    """Two bound datagram sockets that do not block."""
+    with (
+        socket.socket(type=socket.SOCK_DGRAM) as ours,
+        socket.socket(type=socket.SOCK_DGRAM) as theirs,
+    ):
+        for sock in (ours, theirs):
+            sock.setblocking(False)
+            sock.bind((LOCAL, 0))
+        yield ours, theirs
+
+
+async def test_a_datagram_is_received_with_its_senders_address(loop, ports):
+    ours, theirs = ports
+    task = await started(loop.sock_recvfrom(ours, 100))
+    assert await loop.sock_sendto(theirs, b"hello", ours.getsockname()) == 5
+    assert await task == (b"hello", theirs.getsockname())
+
+
+async def test_a_datagram_is_received_into_a_buffer(loop, ports):
+    ours, theirs = ports
+    buffer = bytearray(8)
+    task = await started(loop.sock_recvfrom_into(ours, buffer))
+    await loop.sock_sendto(theirs, b"hello", ours.getsockname())
+    assert await task == (5, theirs.getsockname())
+    assert buffer == b"hello\0\0\0"
+
+
+async def test_not_more_of_a_datagram_is_received_into_a_buffer_than_was_asked_for(loop, ports):
+    ours, theirs = ports
+    buffer = bytearray(8)
+    await loop.sock_sendto(theirs, b"hello", ours.getsockname())
+    assert await loop.sock_recvfrom_into(ours, buffer, 2) == (2, theirs.getsockname())
+    assert buffer == b"he\0\0\0\0\0\0"
+
+
+async def test_datagrams_are_received_in_their_order(loop, ports):
+    ours, theirs = ports
+    for number in range(20):
+        await loop.sock_sendto(theirs, b"%d" % number, ours.getsockname())
+    got = [(await loop.sock_recvfrom(ours, 100))[0] for _ in range(20)]
+    assert got == [b"%d" % number for number in range(20)]
+
+
+async def test_a_datagram_that_the_kernel_does_not_take_yet_waits(loop):
+    ours, theirs = socket.socketpair(type=socket.SOCK_DGRAM)
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        sent = 0
+        try:
+            while True:
+                sent += bool(ours.send(bytes(1000)))
+        except BlockingIOError:
+            pass
+        task = await started(loop.sock_sendall(ours, b"last"))
+        await settle(loop)
+        assert not task.done()
+        for _ in range(sent):
+            assert len(await loop.sock_recv(theirs, 2000)) == 1000
+        await task
+        assert await loop.sock_recv(theirs, 2000) == b"last"
+
+
+async def test_a_datagram_nobody_receives_is_reported_to_the_next_call(loop, ports):
+    ours, theirs = ports
+    nobody = theirs.getsockname()
+    theirs.close()
+    ours.connect(nobody)
+    task = await started(loop.sock_recvfrom(ours, 100))
+    await loop.sock_sendall(ours, b"anybody?")
+    with pytest.raises(ConnectionRefusedError):
+        await task
+
+
+async def test_cancelled_receivers_of_datagrams_lose_none(loop, ports):
+    ours, theirs = ports
+    for call in (loop.sock_recvfrom(ours, 100), loop.sock_recvfrom_into(ours, bytearray(100))):
+        await cancelled(await started(call))
+    await loop.sock_sendto(theirs, b"kept", ours.getsockname())
+    assert await loop.sock_recvfrom(ours, 100) == (b"kept", theirs.getsockname())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import struct
@@ -86,6 +87,28 @@ class Filler(Diary, asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self.data += self.buffer[:nbytes]
         self.note("buffer_updated")
+
+
+class Letterbox(Diary, asyncio.DatagramProtocol):
+    """Notes every call and keeps the datagrams, their senders and the errors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.letters: list[tuple[bytes, Any]] = []
+        self.errors: list[Exception] = []
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.letters.append((data, addr))
+        self.note("datagram_received")
+
+    def error_received(self, exc: Exception) -> None:
+        self.errors.append(exc)
+        self.note("error_received")
+
+    async def brings(self, count: int) -> list[bytes]:
+        """Wait until so many datagrams have come; return what was in all that came."""
+        await self.hears("datagram_received", times=count)
+        return [data for data, _ in self.letters]
 
 
 class Line(NamedTuple):
@@ -178,6 +201,12 @@ def open_descriptors() -> dict[int, str]:
         except FileNotFoundError:
             pass  # the one of listdir itself
     return found
+
+
+def drop(left: list[Any]) -> None:
+    """Let go of everything in the list, also where it holds on to itself."""
+    left.clear()
+    gc.collect()
 
 
 async def settle(loop: Any, turns: int = 3) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-__all__ = ["Executors"]
+__all__ = ["Executors", "run_aside"]
 
 RESOLVER_THREADS = 16  # names that are looked up at the same time
 
@@ -83,6 +83,15 @@ class Executors:
         self.default = None
         self._resolver = None
 
+    def disown(self) -> None:
+        """In a forked child, where the threads are not, forget the pools.
+
+        They are not shut down: a lock of theirs may have been held by a thread at that time.
+        """
+        self._default_was_shut_down = True
+        self._default = None
+        self._resolver = None
+
     def _default_executor(self) -> ThreadPoolExecutor:
         if self._default_was_shut_down:
             raise RuntimeError("Executor shutdown has been called")
@@ -111,6 +120,11 @@ def _set_result(future: asyncio.Future[Any], value: object) -> None:
 def _set_exception(future: asyncio.Future[Any], exc: Exception) -> None:
     if not future.done():
         future.set_exception(exc)
+
+
+def run_aside(name: str, function: Callable[..., object], *args: Any) -> None:
+    """Run ``function(*args)`` in a thread of its own, for which the interpreter does not wait."""
+    threading.Thread(target=function, args=args, name=name, daemon=True).start()
 
 
 def _pool(prefix: str, threads: int | None) -> ThreadPoolExecutor:

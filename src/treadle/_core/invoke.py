@@ -13,6 +13,7 @@ __all__ = [
     "current_context",
     "invoke_method",
     "invoke_method1",
+    "invoke_method2",
     "make_future",
     "stepped_task",
     "task_is_done",
@@ -32,6 +33,11 @@ def invoke_method(context: Context, owner: Any, name: str) -> Any:
 def invoke_method1(context: Context, owner: Any, name: str, argument: Any) -> Any:
     """Call ``owner.name(argument)`` in `context` and return what it returns."""
     return context.run(getattr(owner, name), argument)
+
+
+def invoke_method2(context: Context, owner: Any, name: str, first: Any, second: Any) -> Any:
+    """Call ``owner.name(first, second)`` in `context` and return what it returns."""
+    return context.run(getattr(owner, name), first, second)
 
 
 def make_future(keywords: dict[str, Any]) -> asyncio.Future[Any]:

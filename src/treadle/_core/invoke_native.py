@@ -66,6 +66,19 @@ def invoke_method1(context, owner, name, argument):
         PyContext_Exit(context)
 
 
+def invoke_method2(context, owner, name, first, second):
+    """Call ``owner.name(first, second)`` in `context` and return what it returns."""
+    stack: cython.pointer(PyObject)[3]
+    stack[0] = cython.cast(cython.pointer(PyObject), owner)
+    stack[1] = cython.cast(cython.pointer(PyObject), first)
+    stack[2] = cython.cast(cython.pointer(PyObject), second)
+    PyContext_Enter(context)
+    try:
+        return PyObject_VectorcallMethod(name, stack, 3, cython.NULL)
+    finally:
+        PyContext_Exit(context)
+
+
 def make_future(keywords: dict):
     """Make a future; `keywords` stays the caller's and is not changed."""
     if keywords is None:  # a loop whose __init__ was not called

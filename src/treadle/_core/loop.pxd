@@ -1,3 +1,4 @@
+from treadle._core.watch cimport Watches
 from treadle._core.wheel cimport Wheel
 
 
@@ -11,5 +12,9 @@ cdef class LoopCore(Wheel):
     cdef object _old_origin_depth
     cdef readonly object _executors
     cdef readonly object _signals
-    cdef readonly object _watches
+    cdef public object _children
+    cdef readonly bint _inherited
+    cdef object _never_run
+    cdef readonly Watches _watches
+    cdef public object _scratch
     cdef object __weakref__

@@ -16,13 +16,14 @@ from asyncio import base_events
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
+from treadle._core import fork
 from treadle._core.clock import Clock
 from treadle._core.executor import Executors
 from treadle._core.log import logger
 from treadle._core.signals import Signals
 from treadle._core.watch import Watches
 from treadle._core.wheel import Wheel
-from treadle._drivers.base import Driver
+from treadle._drivers.base import MADE_ELSEWHERE, Driver
 
 __all__ = ["LoopCore"]
 
@@ -46,7 +47,16 @@ class LoopCore(Wheel):
         self._executors = Executors(self)
         self._signals = Signals(self)
         self._watches = Watches(self)
-        driver.open()
+        self._scratch: Any = None  # memory that TLS connections share; made by the first of them
+        self._children: Any = None  # child processes; made with the first of them
+        self._inherited = False  # made in another process, of which this one is a fork
+        self._never_run: Any = None  # what was scheduled there; kept, see `_leave_behind`
+        try:
+            driver.open()
+        except BaseException:
+            self._closed = True  # it never was open: there is nothing to close or to warn of
+            raise
+        fork.remember(self)
         self.set_debug(asyncio.coroutines._is_debug_mode())  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
@@ -71,6 +81,8 @@ class LoopCore(Wheel):
             self._turn_forever()
         finally:
             self._finish()
+        if self._inherited:
+            self._check_closed()  # a forked child came back into its parent's loop
 
     def run_until_complete(self, future: Any) -> Any:
         """Run until `future` (a coroutine is made a task) is done; return its result."""
@@ -119,9 +131,12 @@ class LoopCore(Wheel):
             logger.debug("Close %r", self)
         self._closed = True
         self._signals.close()
+        if self._children is not None:
+            self._children.close()
         self._drop_scheduled()
         self._executors.close()
         self._driver.close_driver()
+        self._scratch = None
 
     def _check_not_running(self) -> None:
         if self.is_running():
@@ -140,12 +155,40 @@ class LoopCore(Wheel):
     def _finish(self) -> None:
         self._stopping = False
         self._thread_id = 0
-        asyncio._set_running_loop(None)
         self._signals.finish()
+        self._forget_running()
+
+    def _leave_behind(self) -> None:
+        """In a forked child, make this loop useless here without any effect on the parent.
+
+        May be called while the loop runs, by a callback that forks. What is scheduled is taken out,
+        or it would run in both processes; it is not dropped, or destructors would run in both.
+        """
+        self._inherited = True
+        if self._closed:
+            return
+        self._closed = True
+        self._stopping = True
+        self._never_run = self._take_scheduled()
+        self._driver.disown()
+        self._signals.disown()
+        self._executors.disown()
+        if self._children is not None:
+            self._children.disown()
+        if self._thread_id == threading.get_ident():
+            self._forget_running()
+        self._thread_id = 0
+
+    def _forget_running(self) -> None:
+        asyncio._set_running_loop(None)
         self._track_origins(False)
         if self._old_asyncgen_hooks is not None:
             sys.set_asyncgen_hooks(*self._old_asyncgen_hooks)
             self._old_asyncgen_hooks = None
+
+    def _check_closed(self) -> None:
+        if self._closed:
+            raise RuntimeError(MADE_ELSEWHERE if self._inherited else "Event loop is closed")
 
     # executors -----------------------------------------------------------------------------
 

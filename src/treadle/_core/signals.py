@@ -70,6 +70,26 @@ class Signals:
             self._sender.close()
             self._sender = None
 
+    def disown(self) -> None:
+        """In a forked child, let the parent's loop hear nothing of this process's signals.
+
+        Signals that the loop would have handled have their default effect again: there is nobody
+        here to handle them, and a child that ignored SIGTERM could not be ended.
+        """
+        if self._installed:
+            self._installed = False
+            signal.set_wakeup_fd(-1)
+        for sig in self._handlers:
+            if signal.getsignal(sig) is _ignore:
+                signal.signal(sig, _default_handler(sig))
+        self._handlers = {}
+        if self._mailbox is not None:
+            self._mailbox.receiver.close()
+            self._mailbox = None
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None
+
     def add(self, sig: int, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
         """Call ``callback(*args)`` in the loop for each signal `sig`."""
         if asyncio.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
@@ -103,9 +123,8 @@ class Signals:
         if sig not in self._handlers:
             return False
         self._forget(sig)
-        handler = signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL
         try:
-            signal.signal(sig, handler)
+            signal.signal(sig, _default_handler(sig))
         except OSError as exc:
             raise _explained(exc, sig) from None
         return True
@@ -128,15 +147,26 @@ class Signals:
 
     def _install(self) -> None:
         if self._mailbox is None:
-            receiver, self._sender = socket.socketpair()
-            receiver.setblocking(False)
-            self._sender.setblocking(False)
-            self._mailbox = _Mailbox(self, receiver)
-            self._loop._driver.attach(self._mailbox, receiver.fileno())
-            self._loop._driver.set_interest(self._mailbox, READ)
+            self._open_mailbox()
         sender: Any = self._sender
         self._old_wakeup_fd = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
         self._installed = True
+
+    def _open_mailbox(self) -> None:
+        receiver, sender = socket.socketpair()
+        mailbox = _Mailbox(self, receiver)
+        try:
+            receiver.setblocking(False)
+            sender.setblocking(False)
+            self._loop._driver.attach(mailbox, receiver.fileno())
+            self._loop._driver.set_interest(mailbox, READ)
+        except BaseException:
+            self._loop._driver.detach(mailbox)
+            receiver.close()
+            sender.close()
+            raise
+        self._mailbox = mailbox
+        self._sender = sender
 
     def _uninstall(self) -> None:
         self._installed = False
@@ -171,6 +201,10 @@ class _Mailbox(Endpoint):
 
 def _ignore(sig: int, frame: object) -> None:
     """Stand in as a handler; the work is done when the loop reads the number."""
+
+
+def _default_handler(sig: int) -> Any:
+    return signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL
 
 
 def _explained(exc: OSError, sig: int) -> Exception:

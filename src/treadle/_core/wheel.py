@@ -78,7 +78,7 @@ class Wheel(Owner):
         self.slow_callback_duration = 0.1  # seconds; debug mode reports callbacks that take longer
 
     def _go_by(self, clock: Clock | None) -> None:
-        """Read this clock, which tells what a replaced `time` tells; None: the one given at first."""
+        """Read this clock, which goes by a replaced `time`; None: the one given at first."""
         self._own_time = clock is not None
         self._clock = self._given_clock if clock is None else clock
 
@@ -215,6 +215,14 @@ class Wheel(Owner):
         self._ready.clear()
         self._timers.clear()
 
+    def _take_scheduled(self) -> list[Handle]:
+        """Take everything out without dropping it."""
+        taken: list[Handle] = list(self._timers.heap)
+        while self._ready.count > 0:
+            taken.append(self._ready.pop())
+        self._timers.clear()
+        return taken
+
     # one turn ------------------------------------------------------------------------------
 
     def _turn_forever(self) -> None:
@@ -349,8 +357,7 @@ class Wheel(Owner):
     # checks and reports --------------------------------------------------------------------
 
     def _check_closed(self) -> None:
-        if self._closed:
-            raise RuntimeError("Event loop is closed")
+        raise NotImplementedError
 
     def _check_call(self, callback: Any, method: str, same_thread: bool) -> None:
         self._check_closed()

@@ -17,28 +17,49 @@ events that were not dispatched by then are reported again by the next `wait`.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from typing import Any
 
 __all__ = [
     "CONNECTION",
+    "DATAGRAMS",
+    "HANGUP",
+    "LASTING",
     "LISTENER",
+    "MADE_ELSEWHERE",
+    "PIPE",
     "READ",
     "WATCH",
     "WRITE",
     "Connection",
+    "Datagrams",
     "Driver",
     "Endpoint",
     "Listener",
+    "Pipe",
 ]
 
 READ = 1  # bits of `Endpoint.interest` and of the mask given to `Endpoint.ready`
 WRITE = 2
+LASTING = 4  # in the mask only, after `await_edge`: something that is not told a second time
+HANGUP = 8  # in `Endpoint.interest` of a pipe only: the other end is gone
 
 WATCH = 0  # values of `Endpoint.kind`: what a driver does with an event
 CONNECTION = 1
 LISTENER = 2
+PIPE = 3
+DATAGRAMS = 4
+
+MADE_ELSEWHERE = (
+    "this event loop was made in another process, of which this one is a fork: "
+    "make a new event loop here, and run that"
+)
+
+DATAGRAM_SIZE = 256 * 1024  # bytes of a datagram that are received; what is longer is cut
+
+_WOULD_BLOCK = (BlockingIOError, InterruptedError)
 
 
 class Endpoint:
@@ -48,11 +69,20 @@ class Endpoint:
         self.fd = -1  # -1 before `Driver.attach` and after `Driver.detach`
         self.generation = 0  # given by the driver; 0 while detached
         self.interest = 0  # READ | WRITE; written by the driver only
+        self.edge = False  # told of changes, not of states; written by the driver only
         self.kind = WATCH
 
     def ready(self, mask: int) -> None:
-        """Hear that the descriptor can be read (READ), written (WRITE), or has failed (both)."""
+        """Hear that the descriptor can be read (READ), written (WRITE), or has failed (both).
+
+        After `Driver.await_edge` the mask may hold LASTING: the stream has ended, the socket has
+        failed, or urgent data has come. From then on an amount that is smaller than what was asked
+        for does not prove that nothing is left.
+        """
         raise NotImplementedError
+
+    def evicted(self) -> None:
+        """Hear, after the detachment, that `Driver.attach` gave the number to another endpoint."""
 
 
 class Connection(Endpoint):
@@ -62,6 +92,7 @@ class Connection(Endpoint):
         Endpoint.__init__(self)
         self.kind = CONNECTION
         self.fills_buffer = False  # True: receive into what `receive_buffer` returns
+        self.expects = 0  # bytes that came last, where they were many; the driver's own note
 
     def received(self, data: bytes) -> None:
         """Take what arrived; never empty."""
@@ -88,6 +119,18 @@ class Connection(Endpoint):
         raise NotImplementedError
 
 
+class Pipe(Connection):
+    """A stream of bytes behind a descriptor that may be no socket: a pipe, a terminal."""
+
+    def __init__(self) -> None:
+        Connection.__init__(self)
+        self.kind = PIPE
+
+    def hung_up(self) -> None:
+        """Hear that nobody will read what is sent, after `Driver.await_hangup`."""
+        raise NotImplementedError
+
+
 class Listener(Endpoint):
     """A listening socket. The driver accepts for it while `start_accepting` is in force."""
 
@@ -106,6 +149,29 @@ class Listener(Endpoint):
         raise NotImplementedError
 
 
+class Datagrams(Endpoint):
+    """A socket for datagrams. Driven as a connection is, by the same calls of the driver."""
+
+    def __init__(self, sock: Any) -> None:
+        Endpoint.__init__(self)
+        self.kind = DATAGRAMS
+        self.sock: Any = sock  # the socket object; owned by the transport
+        self.family = int(sock.family)
+        self.batch = 1  # how many datagrams to receive per event at most
+
+    def datagram_received(self, data: bytes, address: Any) -> None:
+        """Take a datagram, which may be empty, and what ``socket.recvfrom`` calls its address."""
+        raise NotImplementedError
+
+    def receive_failed(self, exc: Exception) -> None:
+        """Hear that the socket reported an error; it goes on receiving."""
+        raise NotImplementedError
+
+    def send_ready(self) -> None:
+        """Hear that the kernel takes datagrams again, after `Driver.await_send`."""
+        raise NotImplementedError
+
+
 class Driver:
     """The contract. `open` once, `close_driver` once, everything else in between."""
 
@@ -119,11 +185,20 @@ class Driver:
         """Give them back; forget the endpoints, which (but for watches) still own descriptors."""
         raise NotImplementedError
 
+    def disown(self) -> None:
+        """In a forked child, part with the parent's driver; `wait` may be on the stack.
+
+        The kernel objects are the parent's too, so nothing is asked of them: this process only
+        closes its descriptors of them. Endpoints are forgotten as by `close_driver`.
+        """
+        raise NotImplementedError
+
     def attach(self, endpoint: Endpoint, fd: int) -> None:
         """Make `endpoint` the owner of `fd`.
 
         ValueError when the number has a living owner. A watch is no owner: its descriptor is the
-        user's, who must have closed it for the number to come up again; so it is detached.
+        user's, who must have closed it for the number to come up again; so it is detached, and told
+        so by `Endpoint.evicted`.
         """
         raise NotImplementedError
 
@@ -142,6 +217,19 @@ class Driver:
     def renew_interest(self, endpoint: Endpoint, interest: int) -> None:
         """Like `set_interest`, for a descriptor that may have been closed and opened meanwhile."""
         raise NotImplementedError
+
+    def receive(self, connection: Connection) -> None:
+        """Receive once now, whether or not an event came; nothing there is no failure."""
+        raise NotImplementedError
+
+    def await_edge(self, endpoint: Endpoint, interest: int) -> None:
+        """Tell a watch once of what `interest` names, after a call would have blocked.
+
+        What it is told may be repeated, and may be false by the time it tries. A driver that can
+        tell *changes* sets `endpoint.edge`, goes on to tell them, and does nothing when it is asked
+        again. This one tells states: the endpoint takes interest back when nobody waits any more.
+        """
+        self.set_interest(endpoint, endpoint.interest | interest)
 
     def wait(self, timeout_ns: int) -> None:
         """Wait for events and dispatch them.
@@ -178,21 +266,59 @@ class Driver:
                 # close(2): the descriptor is gone whatever it says; a retry could hit another's
                 pass
 
-    def start_receiving(self, connection: Connection) -> None:
+    def send_to(self, endpoint: Datagrams, data: Any, address: Any) -> bool:
+        """Send one datagram, without an address to where the socket is connected; False when full.
+
+        Full means that it is worth while to try again later. Raises what ``socket.sendto`` raises.
+        """
+        try:
+            if address is None:
+                endpoint.sock.send(data)
+            else:
+                endpoint.sock.sendto(data, address)
+        except _WOULD_BLOCK:
+            return False
+        except OSError as exc:
+            if exc.errno != errno.ENOBUFS:
+                raise
+            return False
+        return True
+
+    def receive_from(self, endpoint: Datagrams) -> bool:
+        """Receive one datagram and hand it over, or an error; False when it was no datagram."""
+        try:
+            data, address = endpoint.sock.recvfrom(DATAGRAM_SIZE)
+        except _WOULD_BLOCK:
+            return False
+        except OSError as exc:
+            endpoint.receive_failed(exc)
+            return False
+        endpoint.datagram_received(data, address)
+        return True
+
+    def start_receiving(self, endpoint: Endpoint) -> None:
         """Receive from now on."""
-        self.set_interest(connection, connection.interest | READ)
+        self.set_interest(endpoint, endpoint.interest | READ)
 
-    def stop_receiving(self, connection: Connection) -> None:
+    def stop_receiving(self, endpoint: Endpoint) -> None:
         """Stop receiving; what the kernel holds stays there."""
-        self.set_interest(connection, connection.interest & ~READ)
+        self.set_interest(endpoint, endpoint.interest & ~READ)
 
-    def await_send(self, connection: Connection) -> None:
+    def await_send(self, endpoint: Endpoint) -> None:
         """Call `send_ready` when the kernel takes bytes, until `forget_send`."""
-        self.set_interest(connection, connection.interest | WRITE)
+        self.set_interest(endpoint, endpoint.interest | WRITE)
 
-    def forget_send(self, connection: Connection) -> None:
+    def forget_send(self, endpoint: Endpoint) -> None:
         """Stop calling `send_ready`."""
-        self.set_interest(connection, connection.interest & ~WRITE)
+        self.set_interest(endpoint, endpoint.interest & ~WRITE)
+
+    def await_hangup(self, pipe: Pipe) -> None:
+        """Call `hung_up` when the other end is gone.
+
+        A driver that cannot tell this from data that nobody reads gives up when such data comes;
+        then the next `send` fails and tells.
+        """
+        self.set_interest(pipe, pipe.interest | HANGUP)
 
     def start_accepting(self, listener: Listener) -> None:
         """Accept from now on."""

@@ -4,14 +4,20 @@
 Kernel facts. epoll(7) watches open file *descriptions*: a descriptor that was duplicated (fork,
 dup) goes on to report after it was closed here, unless it is deleted first. So a descriptor is
 deleted before it is closed, and each event carries the generation of the endpoint that asked for
-it next to the number: an event whose generation is not the living one is dropped. Interest is
-level-triggered: what is not dispatched (an exception cut a batch short) is reported again.
+it next to the number: an event whose generation is not the living one is dropped.
+
+Interest is level-triggered: what is not dispatched (an exception cut a batch short) is reported
+again. A watch that asked by `await_edge` is told of changes instead (EPOLLET), and stays in the set
+without a further call. The kernel looks at the state whenever an entry is added or modified, and
+reports it as a change. So none is lost when the kind of interest changes, and `repeat` gets back
+what an exception cut off.
 
 epoll_wait(2) counts in milliseconds, which makes short timers up to one late. epoll_pwait2(2) takes
 nanoseconds; where it is missing or forbidden, milliseconds are rounded up: late, never early.
 
 Receiving goes through one buffer per driver and is copied into a `bytes` of the right size, so an
-idle connection holds no buffer.
+idle connection holds no buffer. A connection whose last receive was large is received for into the
+`bytes` itself: cutting that to size costs less than the copy.
 
 GIL: it is given up for every wait, also for one that does not block, so that other threads and
 their signals get their turn; `send` and `recv` on non-blocking sockets keep it.
@@ -43,6 +49,8 @@ from cython.cimports.libc.errno import (
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memset
 from cython.cimports.posix.time import timespec
+from cython.cimports.treadle._drivers.address import decode_address
+from cython.cimports.treadle._drivers.epoll_datagrams import receive_datagrams, send_datagram
 from cython.cimports.treadle._sys.epoll import (
     EFD_CLOEXEC,
     EFD_NONBLOCK,
@@ -51,9 +59,12 @@ from cython.cimports.treadle._sys.epoll import (
     EPOLL_CTL_DEL,
     EPOLL_CTL_MOD,
     EPOLLERR,
+    EPOLLET,
     EPOLLHUP,
     EPOLLIN,
     EPOLLOUT,
+    EPOLLPRI,
+    EPOLLRDHUP,
     F_GETFD,
     close,
     epoll_create1,
@@ -82,23 +93,38 @@ from cython.cimports.treadle._sys.socket import (
     iovec,
     msghdr,
     recv,
+    recv_bytes,
     send,
     sendmsg,
     sockaddr,
     sockaddr_storage,
     socklen_t,
+    writev,
 )
 
-from treadle._drivers.base import Connection, Driver, Endpoint, Listener
+from treadle._drivers.base import (
+    MADE_ELSEWHERE,
+    Connection,
+    Datagrams,
+    Driver,
+    Endpoint,
+    Listener,
+    Pipe,
+)
 
 READ = cython.declare(cython.int, 1)
 WRITE = cython.declare(cython.int, 2)
+LASTING = cython.declare(cython.int, 4)
+HANGUP = cython.declare(cython.int, 8)
 WATCH = cython.declare(cython.int, 0)
 CONNECTION = cython.declare(cython.int, 1)
 LISTENER = cython.declare(cython.int, 2)
+PIPE = cython.declare(cython.int, 3)
+DATAGRAMS = cython.declare(cython.int, 4)
 
 MAX_EVENTS = cython.declare(cython.int, 1024)  # per wait; what is left is reported by the next
 SCRATCH_SIZE = cython.declare(cython.Py_ssize_t, 256 * 1024)  # bytes per receive at most
+LARGE = cython.declare(cython.Py_ssize_t, 32 * 1024)  # bytes; from here on copying costs more
 MAX_IOV = cython.declare(cython.int, 64)  # buffers per sendmsg(2)
 UNLIKELY_FD = cython.declare(cython.int, 1 << 22)  # numbers from here on are looked at first
 WAKE_DATA = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)  # no descriptor has this number
@@ -117,6 +143,7 @@ class EpollDriver(Driver):
         self.events = cython.NULL
         self.scratch = cython.NULL
         self.has_pwait2 = True
+        self.ended = "Event loop is closed"
 
     def __dealloc__(self):
         self.release()
@@ -143,6 +170,17 @@ class EpollDriver(Driver):
 
     def close_driver(self):
         """Give them back; forget the endpoints, which (but for watches) still own descriptors."""
+        self.forget()
+        self.release()
+
+    def disown(self):
+        """Part with the parent's driver in a forked child (see `Driver.disown`)."""
+        self.ended = MADE_ELSEWHERE
+        self.forget()
+        self.close_descriptors()  # no more is freed: `wait` may be reading from the events
+
+    def forget(self):
+        """Let every endpoint go, without a word to the kernel."""
         endpoint: Endpoint
         forgotten: list = self.owners
         self.owners = []
@@ -150,23 +188,27 @@ class EpollDriver(Driver):
             if owner is not None:
                 endpoint = owner
                 endpoint.interest = 0
+                endpoint.edge = False
                 endpoint.generation = 0
                 if endpoint.kind == WATCH:
                     endpoint.fd = -1
-        self.release()
 
     def release(self):
         """Free what `open` took; harmless when repeated."""
+        self.close_descriptors()
+        PyMem_Free(self.events)
+        PyMem_Free(self.scratch)
+        self.events = cython.NULL
+        self.scratch = cython.NULL
+
+    def close_descriptors(self):
+        """Close what `open` opened; harmless when repeated."""
         if self.epoll_fd >= 0:
             close(self.epoll_fd)
         if self.wake_fd >= 0:
             close(self.wake_fd)
         self.epoll_fd = -1
         self.wake_fd = -1
-        PyMem_Free(self.events)
-        PyMem_Free(self.scratch)
-        self.events = cython.NULL
-        self.scratch = cython.NULL
 
     def attach(self, endpoint: Endpoint, fd):
         """Make `endpoint` the owner of `fd`; ValueError when the number has a living owner."""
@@ -181,6 +223,7 @@ class EpollDriver(Driver):
             if cython.cast(Endpoint, owner).kind != WATCH:
                 raise ValueError(f"file descriptor {fd} is already in use by {owner!r}")
             self.detach(owner)  # its user closed the number, or hands it to a transport now
+            cython.cast(Endpoint, owner).evicted()
         self.generation += 1
         if self.generation == 0xFFFFFFFF or self.generation == 0:  # 0: detached; all ones: wake
             self.generation = 1
@@ -200,6 +243,7 @@ class EpollDriver(Driver):
         endpoint.fd = -1
         endpoint.generation = 0
         endpoint.interest = 0
+        endpoint.edge = False
         if fd < len(self.owners) and self.owners[fd] is endpoint:
             self.owners[fd] = None
         return fd
@@ -212,13 +256,38 @@ class EpollDriver(Driver):
 
     def set_interest(self, endpoint: Endpoint, interest):
         """Watch for exactly these events from now on; OSError when the kernel cannot."""
-        if interest != endpoint.interest and endpoint.fd >= 0:
+        if (interest != endpoint.interest or endpoint.edge) and endpoint.fd >= 0:
             self.renew_interest(endpoint, interest)
 
     def renew_interest(self, endpoint: Endpoint, interest):
         """Like `set_interest`, for a descriptor that may have been closed and opened meanwhile."""
+        self.register(endpoint, interest, 0)
+        endpoint.interest = interest
+        endpoint.edge = False
+
+    def await_edge(self, endpoint: Endpoint, interest):
+        """Tell a watch of every change from now on, and of the state now (see the contract).
+
+        A direction is added when it is first asked for and stays: a Unix socket reports each
+        message that its peer takes as writable, which is of no use to who never had to wait.
+        """
+        if endpoint.fd < 0 or (endpoint.edge and not interest & ~endpoint.interest):
+            return
+        if endpoint.edge:
+            interest |= endpoint.interest
+        self.register(endpoint, interest, EPOLLET | EPOLLRDHUP | EPOLLPRI)
+        endpoint.interest = interest
+        endpoint.edge = True
+
+    def register(self, endpoint: Endpoint, interest, flags: uint32_t):
+        """Have the kernel watch for exactly this, whatever it watched for before."""
         event: epoll_event
-        event.events = (EPOLLIN if interest & READ else 0) | (EPOLLOUT if interest & WRITE else 0)
+        event.events = (
+            (EPOLLIN if interest & READ else 0)
+            | (EPOLLOUT if interest & WRITE else 0)
+            | (EPOLLRDHUP if interest & HANGUP else 0)
+            | flags
+        )
         event.data.u64 = (cython.cast(uint64_t, endpoint.generation) << 32) | cython.cast(
             uint64_t, endpoint.fd
         )
@@ -229,10 +298,11 @@ class EpollDriver(Driver):
             operation = EPOLL_CTL_ADD
         if epoll_ctl(self.epoll_fd, operation, endpoint.fd, cython.address(event)) < 0:
             self.repair(endpoint, operation, cython.address(event))
-        endpoint.interest = interest
 
     def repair(self, endpoint: Endpoint, operation, event):
         """Make up for a descriptor that the user closed, or opened again, behind our back."""
+        if self.epoll_fd < 0:
+            raise RuntimeError(self.ended)
         if operation == EPOLL_CTL_DEL and (errno == ENOENT or errno == EBADF):
             return
         if operation == EPOLL_CTL_MOD and errno == ENOENT:
@@ -251,10 +321,30 @@ class EpollDriver(Driver):
             if errno != EINTR:
                 PyErr_SetFromErrno(OSError)
             count = 0
-        PyErr_CheckSignals()
+        done: cython.int = 0
+        try:
+            PyErr_CheckSignals()
+            while done < count:
+                self.dispatch(self.events[done].data.u64, self.events[done].events)
+                done += 1
+        except BaseException:
+            self.repeat(done, count)
+            raise
+
+    def repeat(self, first, count):
+        """Have changes that were reported but not dispatched reported again."""
         i: cython.int
-        for i in range(count):
-            self.dispatch(self.events[i].data.u64, self.events[i].events)
+        endpoint: Endpoint
+        for i in range(first, count):
+            found = self.owner(self.events[i].data.u64 & 0xFFFFFFFF)
+            if found is None or self.events[i].data.u64 == WAKE_DATA:
+                continue
+            endpoint = found
+            if endpoint.edge and endpoint.generation == self.events[i].data.u64 >> 32:
+                try:
+                    self.register(endpoint, endpoint.interest, EPOLLET | EPOLLRDHUP | EPOLLPRI)
+                except OSError:
+                    pass  # closed behind our back
 
     def poll(self, timeout_ns):
         """Ask the kernel; return the number of events, or -1 with errno set."""
@@ -295,6 +385,7 @@ class EpollDriver(Driver):
             return
         failed: cython.bint = mask & (EPOLLERR | EPOLLHUP) != 0
         connection: Connection
+        datagrams: Datagrams
         if endpoint.kind == CONNECTION:
             connection = cython.cast(Connection, endpoint)
             if connection.interest & READ and (failed or mask & EPOLLIN):
@@ -305,20 +396,77 @@ class EpollDriver(Driver):
                 connection.send_ready()
         elif endpoint.kind == LISTENER:
             self.accept(cython.cast(Listener, endpoint))
+        elif endpoint.kind == PIPE:
+            self.dispatch_pipe(cython.cast(Pipe, endpoint), mask)
+        elif endpoint.kind == DATAGRAMS:
+            datagrams = cython.cast(Datagrams, endpoint)
+            if datagrams.interest & READ and (failed or mask & EPOLLIN):
+                receive_datagrams(self, datagrams, self.scratch, SCRATCH_SIZE)
+                if datagrams.generation != generation:
+                    return
+            if datagrams.interest & WRITE and (failed or mask & EPOLLOUT):
+                datagrams.send_ready()
         else:
-            endpoint.ready(
-                (READ if failed or mask & EPOLLIN else 0)
-                | (WRITE if failed or mask & EPOLLOUT else 0)
-            )
+            self.tell(endpoint, failed, mask)
+
+    def tell(self, endpoint: Endpoint, failed: cython.bint, mask: uint32_t):
+        """Tell a watch what happened."""
+        told: cython.int = 0
+        if failed or mask & EPOLLIN:
+            told |= READ
+        if failed or mask & EPOLLOUT:
+            told |= WRITE
+        if endpoint.edge and (failed or mask & (EPOLLRDHUP | EPOLLPRI)):
+            told |= READ | LASTING
+        endpoint.ready(told)
+
+    def dispatch_pipe(self, pipe: Pipe, mask):
+        """Hand one event to a pipe."""
+        generation: cython.uint = pipe.generation
+        failed: cython.bint = mask & (EPOLLERR | EPOLLHUP) != 0
+        if pipe.interest & HANGUP and (failed or mask & EPOLLRDHUP):
+            pipe.hung_up()
+        if pipe.generation == generation and pipe.interest & READ and (failed or mask & EPOLLIN):
+            self.receive_from_pipe(pipe)
+        if pipe.generation == generation and pipe.interest & WRITE and (failed or mask & EPOLLOUT):
+            pipe.send_ready()
+
+    def receive_from_pipe(self, pipe: Pipe):
+        """Receive once from what may be no socket."""
+        count: cython.Py_ssize_t = read(pipe.fd, self.scratch, SCRATCH_SIZE)
+        if count > 0:
+            pipe.received(PyBytes_FromStringAndSize(self.scratch, count))
+        else:
+            self.receive_ended(pipe, count, errno)
 
     def receive(self, connection: Connection):
         """Receive once for a connection and hand over what came."""
+        if connection.kind == PIPE:
+            self.receive_from_pipe(cython.cast(Pipe, connection))
+            return
         if connection.fills_buffer:
             self.receive_into(connection)
             return
+        if connection.expects >= LARGE:
+            self.receive_large(connection)
+            return
         count: cython.Py_ssize_t = recv(connection.fd, self.scratch, SCRATCH_SIZE, 0)
         if count > 0:
+            connection.expects = count
             connection.received(PyBytes_FromStringAndSize(self.scratch, count))
+        else:
+            self.receive_ended(connection, count, errno)
+
+    def receive_large(self, connection: Connection):
+        """Receive once where much came last time: into the `bytes` itself, which is then cut."""
+        count: cython.Py_ssize_t = 0
+        size: cython.Py_ssize_t = 2 * connection.expects
+        data = recv_bytes(
+            connection.fd, SCRATCH_SIZE if size > SCRATCH_SIZE else size, cython.address(count)
+        )
+        if count > 0:
+            connection.expects = count
+            connection.received(data)
         else:
             self.receive_ended(connection, count, errno)
 
@@ -398,6 +546,8 @@ class EpollDriver(Driver):
         """Send from ``data[offset:]`` what the kernel takes now; return the count, 0 when full."""
         view: cython.Py_buffer
         count: cython.Py_ssize_t
+        if connection.kind == PIPE:
+            return self.send_to_pipe(connection.fd, data, offset)
         if isinstance(data, bytes):
             count = send(
                 connection.fd,
@@ -416,6 +566,16 @@ class EpollDriver(Driver):
             PyBuffer_Release(cython.address(view))
         return self.sent(count)
 
+    def send_to_pipe(self, fd, data, offset):
+        """Do what `send` does, to what may be no socket; SIGPIPE is ignored by Python."""
+        view: cython.Py_buffer
+        PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
+        count: cython.Py_ssize_t = write(
+            fd, cython.cast(cython.p_char, view.buf) + offset, view.len - offset
+        )
+        PyBuffer_Release(cython.address(view))
+        return self.sent(count)
+
     def send_many(self, connection: Connection, chunks, offset):
         """Send a sequence of bytes objects, the first from `offset` on, in one system call."""
         vector: iovec[64]
@@ -428,6 +588,8 @@ class EpollDriver(Driver):
             vector[used].iov_len = PyBytes_GET_SIZE(chunk) - offset
             offset = 0
             used += 1
+        if connection.kind == PIPE:
+            return self.sent(writev(connection.fd, vector, used))
         memset(cython.address(message), 0, cython.sizeof(msghdr))
         message.msg_iov = vector
         message.msg_iovlen = used
@@ -444,8 +606,10 @@ class EpollDriver(Driver):
         PyErr_SetFromErrno(OSError)
         return -1
 
+    def send_to(self, endpoint: Datagrams, data, address):
+        """Send one datagram; return False when it is worth while to try again later."""
+        return send_datagram(self, endpoint, data, address)
+
     def peer_name(self, peer):
         """Return the address behind the `peer` of `Listener.accepted`."""
-        from treadle._drivers.address import decode_address
-
         return decode_address(peer) if isinstance(peer, bytes) else peer

@@ -12,6 +12,7 @@ generation in the key's data. `select` rounds its timeout up to the selector's r
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import socket
 from collections.abc import Sequence
@@ -20,7 +21,11 @@ from typing import Any
 
 from treadle._drivers.base import (
     CONNECTION,
+    DATAGRAMS,
+    HANGUP,
     LISTENER,
+    MADE_ELSEWHERE,
+    PIPE,
     READ,
     WATCH,
     WRITE,
@@ -35,6 +40,7 @@ __all__ = ["SelectorDriver"]
 RECEIVE_SIZE = 256 * 1024  # bytes per receive at most
 IOV_MAX = 1024  # buffers per writev(2); POSIX guarantees 16, Linux and macOS take 1024
 
+_GONE = select.POLLERR | select.POLLHUP | getattr(select, "POLLRDHUP", 0)
 _WOULD_BLOCK = (BlockingIOError, InterruptedError)
 
 
@@ -49,18 +55,34 @@ class SelectorDriver(Driver):
         self._generation = 0  # of the endpoint attached last
         self._wake_receiver: Any = None  # socketpair; readable when somebody called `wake`
         self._wake_sender: Any = None
+        self._ended = "Event loop is closed"  # what to tell who uses it without a selector
 
     def open(self) -> None:
         """Take the kernel objects that the driver needs; OSError when there are none."""
-        if self._selector is None:
-            self._selector = selectors.DefaultSelector()
-        self._wake_receiver, self._wake_sender = socket.socketpair()
-        self._wake_receiver.setblocking(False)
-        self._wake_sender.setblocking(False)
-        self._selector.register(self._wake_receiver, selectors.EVENT_READ, None)
+        try:
+            if self._selector is None:
+                self._selector = selectors.DefaultSelector()
+            self._wake_receiver, self._wake_sender = socket.socketpair()
+            self._wake_receiver.setblocking(False)
+            self._wake_sender.setblocking(False)
+            self._selector.register(self._wake_receiver, selectors.EVENT_READ, None)
+        except BaseException:
+            self.close_driver()
+            raise
 
     def close_driver(self) -> None:
         """Give them back; forget the endpoints, which (but for watches) still own descriptors."""
+        self._forget()
+        for sock in (self._wake_receiver, self._wake_sender):
+            if sock is not None:
+                sock.close()
+
+    def disown(self) -> None:
+        """Part with the parent's driver in a forked child (see `Driver.disown`)."""
+        self._ended = MADE_ELSEWHERE
+        self.close_driver()
+
+    def _forget(self) -> None:
         forgotten = self._owners
         self._owners = {}
         for endpoint in forgotten.values():
@@ -71,9 +93,6 @@ class SelectorDriver(Driver):
         if self._selector is not None:
             self._selector.close()
             self._selector = None
-        for sock in (self._wake_receiver, self._wake_sender):
-            if sock is not None:
-                sock.close()
 
     def attach(self, endpoint: Endpoint, fd: int) -> None:
         """Make `endpoint` the owner of `fd`; ValueError when the number has a living owner."""
@@ -82,6 +101,7 @@ class SelectorDriver(Driver):
             if owner.kind != WATCH:
                 raise ValueError(f"file descriptor {fd} is already in use by {owner!r}")
             self.detach(owner)  # its user closed the number, or hands it to a transport now
+            owner.evicted()
         self._generation += 1
         endpoint.fd = fd
         endpoint.generation = self._generation
@@ -117,8 +137,10 @@ class SelectorDriver(Driver):
     def renew_interest(self, endpoint: Endpoint, interest: int) -> None:
         """Like `set_interest`, for a descriptor that may have been closed and opened meanwhile."""
         selector: Any = self._selector
+        if selector is None:
+            raise RuntimeError(self._ended)
         events = 0
-        if interest & READ:
+        if interest & (READ | HANGUP):
             events |= selectors.EVENT_READ
         if interest & WRITE:
             events |= selectors.EVENT_WRITE
@@ -179,21 +201,41 @@ class SelectorDriver(Driver):
                 pass
         except _WOULD_BLOCK:
             pass
+        except OSError:
+            if self._selector is not None:
+                raise  # else: closed by a callback, in a forked child
 
     def _dispatch(self, endpoint: Endpoint, generation: int, mask: int) -> None:
         if endpoint.kind == CONNECTION:
             connection: Any = endpoint
             if mask & READ and connection.interest & READ:
-                self._receive(connection)
+                self.receive(connection)
             alive = connection.generation == generation
             if mask & WRITE and alive and connection.interest & WRITE:
                 connection.send_ready()
         elif endpoint.kind == LISTENER:
             self._accept(endpoint)
+        elif endpoint.kind == PIPE:
+            self._dispatch_pipe(endpoint, generation, mask)
+        elif endpoint.kind == DATAGRAMS:
+            self._dispatch_datagrams(endpoint, generation, mask)
         else:
             endpoint.ready(mask)
 
-    def _receive(self, connection: Any) -> None:
+    def _dispatch_pipe(self, endpoint: Any, generation: int, mask: int) -> None:
+        pipe: Any = endpoint
+        if mask & READ and pipe.interest & HANGUP:
+            if _other_end_is_gone(pipe.fd):
+                pipe.hung_up()
+            else:  # data that nobody reads: it would be reported for ever
+                self.set_interest(pipe, pipe.interest & ~HANGUP)
+        if mask & READ and pipe.generation == generation and pipe.interest & READ:
+            self.receive(pipe)
+        if mask & WRITE and pipe.generation == generation and pipe.interest & WRITE:
+            pipe.send_ready()
+
+    def receive(self, connection: Any) -> None:
+        """Receive once now (see `Driver.receive`)."""
         if connection.fills_buffer:
             self._receive_into(connection)
             return
@@ -226,18 +268,42 @@ class SelectorDriver(Driver):
         else:
             connection.received_eof()
 
+    def _dispatch_datagrams(self, endpoint: Any, generation: int, mask: int) -> None:
+        if mask & READ and endpoint.interest & READ:
+            self._receive_datagrams(endpoint)
+        alive = endpoint.generation == generation
+        if mask & WRITE and alive and endpoint.interest & WRITE:
+            endpoint.send_ready()
+
+    def _receive_datagrams(self, endpoint: Any) -> None:
+        generation = endpoint.generation
+        for _ in range(endpoint.batch):
+            if not self.receive_from(endpoint):
+                return
+            if endpoint.generation != generation or not endpoint.interest & READ:
+                return
+
     def _accept(self, endpoint: Any) -> None:
         listener: Listener = endpoint
         generation = listener.generation
         for _ in range(listener.batch):
+            conn = None
             try:
                 conn, peer = listener.sock.accept()
+                conn.setblocking(False)
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as exc:
+                if conn is not None:
+                    conn.close()
                 listener.accept_failed(exc)
                 return
-            conn.setblocking(False)
             listener.accepted(conn.detach(), peer)
             if listener.generation != generation or not listener.interest:
                 return
+
+
+def _other_end_is_gone(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, _GONE)
+    return any(events & _GONE for _, events in poll.poll(0))

@@ -1,28 +1,27 @@
-"""The write buffer: bytes that the kernel did not take yet, and when to ask the protocol to pause.
+"""The write buffers: what the kernel did not take yet, and when to ask the protocol to pause.
 
-May not know sockets, drivers or protocols: it says *that* a mark was crossed, its owner calls.
+May not know sockets, drivers or protocols: they say *that* a mark was crossed, their owner calls.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
-__all__ = ["DEFAULT_HIGH", "WriteBuffer"]
+__all__ = ["DEFAULT_HIGH", "DatagramBuffer", "Marks", "WriteBuffer"]
 
 DEFAULT_HIGH = 64 * 1024  # bytes; asyncio's default
 _LOW_FRACTION = 4  # low mark = high mark / 4 unless given
+_HEADER = 8  # bytes that a waiting datagram counts for besides its own: UDP's header
 
 
-class WriteBuffer:
-    """A queue of bytes objects with a high and a low mark.
+class Marks:
+    """A high and a low mark for a number of bytes.
 
-    Invariants: ``size == sum(map(len, chunks)) - offset``; ``0 <= offset < len(chunks[0])`` while
-    there are chunks, else 0; `paused` changes only by `crossed_high` and `crossed_low`, in turn.
+    Invariant: `paused` changes only by `crossed_high` and `crossed_low`, in turn.
     """
 
     def __init__(self) -> None:
-        self.chunks: deque[bytes] = deque()
-        self.offset = 0  # bytes of the first chunk that are sent already
         self.size = 0  # bytes waiting
         self.high = DEFAULT_HIGH
         self.low = DEFAULT_HIGH // _LOW_FRACTION
@@ -39,10 +38,42 @@ class WriteBuffer:
         self.high = high
         self.low = low
 
-    def append(self, data: bytes) -> None:
-        """Add a non-empty chunk at the end."""
+    def crossed_high(self) -> bool:
+        """Say, once, that more is waiting than the high mark."""
+        if self.paused or self.size <= self.high:
+            return False
+        self.paused = True
+        return True
+
+    def crossed_low(self) -> bool:
+        """Say, once, that after a `crossed_high` no more is waiting than the low mark."""
+        if not self.paused or self.size > self.low:
+            return False
+        self.paused = False
+        return True
+
+
+class WriteBuffer(Marks):
+    """A queue of bytes objects.
+
+    Invariants: ``size == sum(map(len, chunks)) - offset``; ``0 <= offset < len(chunks[0])`` while
+    there are chunks, else 0.
+    """
+
+    def __init__(self) -> None:
+        Marks.__init__(self)
+        self.chunks: deque[bytes] = deque()
+        self.offset = 0  # bytes of the first chunk that are sent already
+
+    def append(self, data: bytes, sent: int = 0) -> None:
+        """Add a chunk at the end, all of it or what is left after the `sent` first bytes.
+
+        Only into an empty buffer may a chunk go of which something was sent.
+        """
+        if sent:
+            self.offset = sent
         self.chunks.append(data)
-        self.size += len(data)
+        self.size += len(data) - sent
 
     def consume(self, count: int) -> None:
         """Take the first `count` bytes away; they have been sent."""
@@ -62,16 +93,27 @@ class WriteBuffer:
         self.offset = 0
         self.size = 0
 
-    def crossed_high(self) -> bool:
-        """Say, once, that more is waiting than the high mark."""
-        if self.paused or self.size <= self.high:
-            return False
-        self.paused = True
-        return True
 
-    def crossed_low(self) -> bool:
-        """Say, once, that after a `crossed_high` no more is waiting than the low mark."""
-        if not self.paused or self.size > self.low:
-            return False
-        self.paused = False
-        return True
+class DatagramBuffer(Marks):
+    """A queue of datagrams, each with the address where it goes.
+
+    Invariant: ``size == sum(len(data) + 8 for data, address in waiting)``.
+    """
+
+    def __init__(self) -> None:
+        Marks.__init__(self)
+        self.waiting: deque[tuple[bytes, Any]] = deque()
+
+    def push(self, data: bytes, address: Any) -> None:
+        """Add a datagram at the end; it may be empty."""
+        self.waiting.append((data, address))
+        self.size += len(data) + _HEADER
+
+    def pop(self) -> None:
+        """Take the first datagram away."""
+        self.size -= len(self.waiting.popleft()[0]) + _HEADER
+
+    def clear(self) -> None:
+        """Drop everything that waits."""
+        self.waiting.clear()
+        self.size = 0

@@ -46,7 +46,7 @@ async def create_connection(
         try:
             return await start_on_socket(loop, protocol_factory, sock, layer)
         except BaseException:
-            sock.close()  # a transport that holds it will close the descriptor
+            sock.close()  # a transport that was made keeps the descriptor until its own end
             raise
     check_not_tls(sock)
     return await start_on_socket(loop, protocol_factory, sock, layer)

@@ -15,7 +15,7 @@ from treadle._net.layers import Layer, check_not_tls
 from treadle._net.resolve import resolve
 from treadle._net.server import Server
 
-__all__ = ["create_server"]
+__all__ = ["create_server", "serve"]
 
 
 async def create_server(
@@ -44,16 +44,42 @@ async def create_server(
     else:
         check_not_tls(sock)
         sockets = [sock]
-    for one in sockets:
-        one.setblocking(False)
-    server = Server(loop, sockets, protocol_factory, layer, backlog)
-    if start_serving:
-        try:
+    return await serve(
+        loop,
+        sockets,
+        protocol_factory,
+        layer,
+        backlog=backlog,
+        start_serving=start_serving,
+        ours=sock is None,
+    )
+
+
+async def serve(
+    loop: Any,
+    sockets: list[Any],
+    protocol_factory: Callable[[], Any],
+    layer: Layer | None,
+    *,
+    backlog: int,
+    start_serving: bool,
+    ours: bool,
+    file: Any = None,
+) -> Server:
+    """Make a server of bound sockets; `ours`: nobody else knows them, so they close if that fails.
+
+    `file` is removed when the server is closed.
+    """
+    server = Server(loop, sockets, protocol_factory, layer, backlog, file)
+    try:
+        for one in sockets:
+            one.setblocking(False)
+        if start_serving:
             await server.start_serving()
-        except BaseException:
-            if sock is None:  # ours, and nobody else knows them
-                server.close()
-            raise
+    except BaseException:
+        if ours:
+            server.close()
+        raise
     if loop.get_debug():
         logger.info("%r is serving", server)
     return server

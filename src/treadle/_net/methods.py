@@ -162,36 +162,6 @@ class NetMethods:
         found: tuple[str, str] = await executors.resolve(socket.getnameinfo, sockaddr, flags)
         return found
 
-    async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
-        """Receive up to `n` bytes from a non-blocking socket; empty at the end of the stream."""
-        from treadle._net import sockets
-
-        return await sockets.receive(self, sock, n)
-
-    async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
-        """Receive into `buf` from a non-blocking socket; return the number of bytes."""
-        from treadle._net import sockets
-
-        return await sockets.receive_into(self, sock, buf)
-
-    async def sock_sendall(self, sock: socket.socket, data: Any) -> None:
-        """Send all of `data`; after a cancellation nobody knows how much was sent."""
-        from treadle._net import sockets
-
-        await sockets.send_all(self, sock, data)
-
-    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
-        """Connect a non-blocking socket; a name in `address` is looked up first."""
-        from treadle._net import sockets
-
-        await sockets.connect(self, sock, address)
-
-    async def sock_accept(self, sock: socket.socket) -> tuple[Any, Any]:
-        """Accept a connection; return a non-blocking socket and the peer's address."""
-        from treadle._net import sockets
-
-        return await sockets.accept(self, sock)
-
 
 def _check_tls_arguments(
     ssl: Any, handshake: float | None, shutdown: float | None, hostname: str | None
@@ -215,7 +185,7 @@ def _layer(
 ) -> Layer | None:
     if not ssl:
         return None
-    from treadle._net.layers import Layer
+    from treadle._net.layers import tls_layer
 
     context = None if isinstance(ssl, bool) else ssl
-    return Layer(context, server_side, hostname, handshake, shutdown)
+    return tls_layer(context, server_side, hostname, handshake, shutdown)

@@ -47,6 +47,7 @@ class Server(asyncio.Server):
         protocol_factory: Callable[[], Any],
         layer: Layer | None,
         backlog: int,
+        file: Any = None,
     ) -> None:
         # not super().__init__: its signature and fields differ between Python versions
         self._loop = loop
@@ -54,6 +55,7 @@ class Server(asyncio.Server):
         self._protocol_factory = protocol_factory
         self._layer = layer
         self._backlog = backlog
+        self._file = file  # what its socket left in the file system, to be removed; or None
         self._acceptors: list[Acceptor] = []  # while serving
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
         self._waiters: Any = []  # None once closed and without connections
@@ -126,6 +128,8 @@ class Server(asyncio.Server):
         self._stop_accepting()
         for sock in sockets:
             sock.close()
+        if self._file is not None:
+            self._file.remove()
         forever = self._serving_forever
         if forever is not None and not forever.done():
             self._serving_forever = None
@@ -141,7 +145,7 @@ class Server(asyncio.Server):
     def close_clients(self) -> None:
         """Close every open connection; what is buffered is sent."""
         for transport in list(self._clients):
-            transport.close()
+            transport.face().close()
 
     def abort_clients(self) -> None:
         """Abort every open connection; what is buffered is dropped."""
@@ -192,7 +196,11 @@ class Acceptor(Listener):
         _set_nodelay(sock)  # Linux hands it down to what is accepted
         loop._driver.attach(self, sock.fileno())
         hold(sock)
-        loop._driver.start_accepting(self)
+        try:
+            loop._driver.start_accepting(self)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Leave the driver; the socket is the server's to close."""
@@ -226,8 +234,7 @@ class Acceptor(Listener):
         now = self._loop.time()
         before, self._failed_at = self._failed_at, now
         self._loop._driver.stop_accepting(self)
-        self._resting = self._loop.call_later(self._rest, self._go_on)
-        self._rest = min(2 * self._rest, _LONGEST_REST)
+        self._take_rest()
         if before is None or now - before >= _QUIET:
             self._report(exc)
 
@@ -240,7 +247,14 @@ class Acceptor(Listener):
     def _go_on(self) -> None:
         self._resting = None
         if self.fd >= 0:
-            self._loop._driver.start_accepting(self)
+            try:
+                self._loop._driver.start_accepting(self)
+            except OSError:  # the lack is not over
+                self._take_rest()
+
+    def _take_rest(self) -> None:
+        self._resting = self._loop.call_later(self._rest, self._go_on)
+        self._rest = min(2 * self._rest, _LONGEST_REST)
 
     def _report(self, exc: OSError) -> None:
         if exc.errno not in _EXHAUSTED:

@@ -3,7 +3,10 @@ cimport cython
 from treadle._core.invoke cimport invoke_method, invoke_method1
 from treadle._drivers.base cimport Connection, Driver
 from treadle._net.buffer cimport WriteBuffer
+from treadle._net.upper cimport Upper
 
+cdef int READ
+cdef int WRITE
 cdef int OPEN
 cdef int FLUSHING
 cdef int LOST
@@ -18,6 +21,7 @@ cdef class StreamTransport(Connection):
     cdef Driver _driver
     cdef readonly object _context
     cdef readonly object _protocol
+    cdef Upper _upper
     cdef readonly WriteBuffer _buffer
     cdef object _server
     cdef object _sock
@@ -42,6 +46,7 @@ cdef class StreamTransport(Connection):
     cdef send_ready(self)
 
     cdef _lose(self, exc)
+    cdef _attend(self, int interest)
     cdef _finish(self)
     cdef _release(self)
     cdef _enter(self, int state)
@@ -49,6 +54,11 @@ cdef class StreamTransport(Connection):
     cdef _find_out(self, str name)
     cdef _remember_name(self)
     cdef _socket(self)
+    cdef bear(self, Upper upper)
+    @cython.locals(sent=Py_ssize_t)
+    cdef _put(self, data, Py_ssize_t size)
+    @cython.locals(buffer=WriteBuffer, idle=bint)
+    cdef _put_many(self, list chunks)
     @cython.locals(buffer=WriteBuffer)
     cdef _keep(self, data, Py_ssize_t sent)
     @cython.locals(buffer=WriteBuffer, count=Py_ssize_t)

@@ -9,6 +9,9 @@ A socket object handed in by the user is kept open by one more reference of its 
 then, so closing it behind our back cannot free the number while we use it. A socket object that we
 make for ``get_extra_info("socket")`` is a view, emptied before the descriptor is closed.
 
+A layer above (`Upper`, TLS for one) may stand in the place of the protocol, from the beginning or
+from some moment on (`start_tls`). Then it is told what a protocol would be told.
+
 Every call of a protocol method may close this transport, switch its protocol or raise. So each is
 the last thing its method does, or the method looks at the state again afterwards.
 
@@ -22,15 +25,16 @@ from __future__ import annotations
 import asyncio
 import socket
 import warnings
-from asyncio import trsock
+from asyncio import constants, trsock
 from contextvars import Context
 from typing import Any
 
 from treadle._core.invoke import invoke_method, invoke_method1
 from treadle._core.log import logger
-from treadle._drivers.base import Connection, Driver
+from treadle._drivers.base import READ, WRITE, Connection, Driver
 from treadle._net.buffer import DEFAULT_HIGH, WriteBuffer
 from treadle._net.holding import hold, let_go
+from treadle._net.upper import Upper
 
 __all__ = ["StreamTransport"]
 
@@ -50,6 +54,9 @@ _BufferedProtocol = asyncio.BufferedProtocol
 class StreamTransport(Connection):
     """A connected stream socket and the protocol that it serves."""
 
+    _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
+    _start_tls_compatible = True
+
     def __init__(self, loop: Any, protocol: Any, context: Context) -> None:
         Connection.__init__(self)
         self._loop = loop
@@ -68,6 +75,7 @@ class StreamTransport(Connection):
         self._extra: dict[str, Any] | None = None  # answers of get_extra_info
         self._drained: Any = None  # future: the buffer ran empty; made by _make_empty_waiter
         self._number = -1  # descriptor number, for repr
+        self._upper: Upper | None = None  # stands in the place of the protocol
         self._protocol: Any = None  # None again after connection_lost
         self.set_protocol(protocol)
 
@@ -81,16 +89,17 @@ class StreamTransport(Connection):
             info.append(_STATE_NAMES[self._state])
         info.append(f"fd={self._number}")
         if self.fd >= 0:
-            info.append("read=polling" if self.interest & 1 else "read=idle")
-            polling = "polling" if self.interest & 2 else "idle"
+            info.append("read=polling" if self.interest & READ else "read=idle")
+            polling = "polling" if self.interest & WRITE else "idle"
             info.append(f"write=<{polling}, bufsize={self.get_write_buffer_size()}>")
         return f"<{' '.join(info)}>"
 
     def __del__(self) -> None:
         if self.fd >= 0 and self._state != CLOSED:
-            warnings.warn(
-                f"unclosed transport {self!r}", ResourceWarning, stacklevel=1, source=self
-            )
+            if not self._loop._inherited:
+                warnings.warn(
+                    f"unclosed transport {self!r}", ResourceWarning, stacklevel=1, source=self
+                )
             self._release()
 
     # life ----------------------------------------------------------------------------------
@@ -127,13 +136,21 @@ class StreamTransport(Connection):
     def _begin(self, waiter: Any) -> None:
         if self._state != CLOSED:
             try:
-                self._protocol.connection_made(self)
+                if self._upper is not None:
+                    self._upper.lower_made()
+                else:
+                    self._protocol.connection_made(self)
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as exc:
                 self._report(exc, "Error in protocol.connection_made()")
         if self._state == OPEN and not self._paused:
-            self._driver.start_receiving(self)
+            try:
+                self._driver.start_receiving(self)
+            except OSError as exc:  # no memory for one more, or as many as the user may have
+                self._fatal_error(exc)
+                if waiter is not None and not waiter.done():
+                    waiter.set_exception(exc)
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
@@ -145,7 +162,7 @@ class StreamTransport(Connection):
             self._lose(None)
         else:
             self._enter(FLUSHING)
-            self._driver.stop_receiving(self)
+            self._attend(self.interest & ~READ)
 
     def abort(self) -> None:
         """Drop what is buffered and call ``connection_lost(None)``."""
@@ -165,7 +182,10 @@ class StreamTransport(Connection):
 
     def _call_connection_lost(self, exc: BaseException | None) -> None:
         try:
-            self._protocol.connection_lost(exc)
+            if self._upper is not None:
+                self._upper.lower_lost(exc)
+            else:
+                self._protocol.connection_lost(exc)
         finally:
             self._finish()
 
@@ -174,6 +194,7 @@ class StreamTransport(Connection):
         self._enter(CLOSED)
         self._release()
         self._protocol = None
+        self._upper = None
         server, self._server = self._server, None
         if server is not None:
             server._detach(self)
@@ -191,6 +212,13 @@ class StreamTransport(Connection):
         self._driver.detach(self)
         let_go(sock)
         sock.close()
+
+    def _attend(self, interest: int) -> None:
+        """Watch for exactly these events; a kernel that cannot ends the connection."""
+        try:
+            self._driver.set_interest(self, interest)
+        except OSError as exc:
+            self._fatal_error(exc, "Fatal error: the kernel cannot watch the socket")
 
     def _enter(self, state: int) -> None:
         assert state in _NEXT[self._state], (self._state, state)
@@ -218,8 +246,19 @@ class StreamTransport(Connection):
 
     def set_protocol(self, protocol: Any) -> None:
         """Have `protocol` hear what happens from now on."""
+        self._upper = None
         self._protocol = protocol
         self.fills_buffer = isinstance(protocol, _BufferedProtocol)
+
+    def bear(self, upper: Upper) -> None:
+        """Have a layer above hear what happens from now on, in the place of a protocol."""
+        self._upper = upper
+        self._protocol = upper.face()
+        self.fills_buffer = True
+
+    def face(self) -> Any:
+        """Return what the user knows as the transport: the layer above, if there is one."""
+        return self if self._upper is None else self._upper.face()
 
     def get_protocol(self) -> Any:
         """Return the protocol, or None after ``connection_lost``."""
@@ -279,7 +318,7 @@ class StreamTransport(Connection):
         if self._state != OPEN or self._paused:
             return
         self._paused = True
-        self._driver.stop_receiving(self)
+        self._attend(self.interest & ~READ)
 
     def resume_reading(self) -> None:
         """Go on after `pause_reading`; harmless when repeated."""
@@ -287,7 +326,7 @@ class StreamTransport(Connection):
             return
         self._paused = False
         if not self._eof_received:
-            self._driver.start_receiving(self)
+            self._attend(self.interest | READ)
 
     def received(self, data: bytes) -> None:
         """Take what arrived (called by the driver)."""
@@ -300,6 +339,8 @@ class StreamTransport(Connection):
 
     def receive_buffer(self) -> Any:
         """Return the protocol's buffer to receive into (called by the driver)."""
+        if self._upper is not None:
+            return self._upper.lower_buffer()
         try:
             buffer = invoke_method1(self._context, self._protocol, "get_buffer", -1)
             if not len(buffer):
@@ -313,6 +354,9 @@ class StreamTransport(Connection):
 
     def received_into(self, count: int) -> None:
         """Hear that `count` bytes are in the protocol's buffer (called by the driver)."""
+        if self._upper is not None:
+            self._upper.lower_filled(count)
+            return
         try:
             invoke_method1(self._context, self._protocol, "buffer_updated", count)
         except (SystemExit, KeyboardInterrupt):
@@ -323,6 +367,10 @@ class StreamTransport(Connection):
     def received_eof(self) -> None:
         """Hear that the peer sends nothing more (called by the driver)."""
         self._eof_received = True
+        if self._upper is not None:
+            self._driver.stop_receiving(self)
+            self._upper.lower_eof()
+            return
         try:
             keep_open = invoke_method(self._context, self._protocol, "eof_received")
         except (SystemExit, KeyboardInterrupt):
@@ -332,7 +380,7 @@ class StreamTransport(Connection):
             return
         if keep_open:
             # half-closed: what we still write goes out, there is nothing left to read
-            self._driver.stop_receiving(self)
+            self._attend(self.interest & ~READ)
         else:
             self.close()
 
@@ -356,23 +404,15 @@ class StreamTransport(Connection):
             raise RuntimeError("Cannot call write() after write_eof()")
         if self._drained is not None:
             raise RuntimeError("unable to write; sendfile is in progress")
-        if not isinstance(data, bytes):
+        if type(data) is not bytes:
             data = _flat(data)
         size = len(data)
         if size == 0:
             return
         if self._state >= LOST:
             self._count_lost_write()
-            return
-        sent = 0
-        if self._buffer is None or self._buffer.size == 0:
-            try:
-                sent = self._driver.send(self, data, 0)
-            except OSError as exc:
-                self._fatal_error(exc, "Fatal write error on socket transport")
-                return
-        if sent < size:
-            self._keep(data, sent)
+        else:
+            self._put(data, size)
 
     def writelines(self, list_of_data: Any) -> None:
         """Send several pieces of bytes with one system call."""
@@ -385,16 +425,8 @@ class StreamTransport(Connection):
             return
         if self._state >= LOST:
             self._count_lost_write()
-            return
-        buffer = self._make_buffer()
-        idle = buffer.size == 0
-        for chunk in chunks:
-            buffer.append(chunk)
-        if idle:
-            self._flush()
-        if buffer.size and self._state < LOST:
-            self._driver.await_send(self)
-            self._maybe_pause()
+        else:
+            self._put_many(chunks)
 
     def write_eof(self) -> None:
         """Tell the peer, after what is buffered, that nothing more will come."""
@@ -410,14 +442,14 @@ class StreamTransport(Connection):
 
     def send_ready(self) -> None:
         """Send what is buffered (called by the driver when the kernel takes bytes)."""
-        if self._state >= LOST or not self._flush():
-            return
         buffer = self._make_buffer()
+        if self._state >= LOST or (buffer.size and not self._flush()):
+            return
         if buffer.crossed_low():
             self._resume_protocol()
         if buffer.size or self._state >= LOST:  # the protocol wrote, or closed
             return
-        self._driver.forget_send(self)
+        self._attend(self.interest & ~WRITE)
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         if self._state == FLUSHING:
@@ -425,11 +457,42 @@ class StreamTransport(Connection):
         elif self._eof_sent:
             self._shutdown_send()
 
+    def _put(self, data: Any, size: int) -> None:
+        """Send, or keep, what nobody need check any more; the layer above writes here."""
+        if self._state >= LOST:
+            return
+        sent = 0
+        if self._buffer is None or self._buffer.size == 0:
+            try:
+                sent = self._driver.send(self, data, 0)
+            except OSError as exc:
+                self._fatal_error(exc, "Fatal write error on socket transport")
+                return
+        if sent < size:
+            self._keep(data, sent)
+
+    def _put_many(self, chunks: list[bytes]) -> None:
+        """Like `_put`, for several pieces, none of them empty."""
+        if self._state >= LOST:
+            return
+        buffer = self._make_buffer()
+        idle = buffer.size == 0
+        for chunk in chunks:
+            buffer.append(chunk)
+        if idle:
+            self._flush()
+        if buffer.size and self._state < LOST:
+            self._driver.await_send(self)
+            self._maybe_pause()
+
     def _keep(self, data: Any, sent: int) -> None:
         """Buffer what was not sent, and have the driver say when it can be."""
         buffer = self._make_buffer()
-        buffer.append(_as_bytes(data) if sent == 0 else bytes(memoryview(data)[sent:]))
-        self._driver.await_send(self)
+        if isinstance(data, bytes):
+            buffer.append(data, sent)
+        else:
+            buffer.append(bytes(memoryview(data)[sent:]))
+        self._attend(self.interest | WRITE)
         self._maybe_pause()
 
     def _flush(self) -> bool:
@@ -465,6 +528,11 @@ class StreamTransport(Connection):
         """Return the number of bytes that wait to be sent."""
         return 0 if self._buffer is None else self._buffer.size
 
+    @property
+    def _protocol_paused(self) -> bool:
+        """Whether the protocol has been asked to pause and not yet to resume."""
+        return self._buffer is not None and self._buffer.paused
+
     def get_write_buffer_limits(self) -> tuple[int, int]:
         """Return the low and the high mark in bytes."""
         buffer = self._buffer
@@ -486,7 +554,10 @@ class StreamTransport(Connection):
             return
         self._tell_hooks(True)
         try:
-            self._protocol.pause_writing()
+            if self._upper is not None:
+                self._upper.lower_paused()
+            else:
+                self._protocol.pause_writing()
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
@@ -494,6 +565,9 @@ class StreamTransport(Connection):
 
     def _resume_protocol(self) -> None:
         self._tell_hooks(False)
+        if self._upper is not None:
+            self._upper.lower_resumed()
+            return
         try:
             invoke_method(self._context, self._protocol, "resume_writing")
         except (SystemExit, KeyboardInterrupt):
@@ -514,6 +588,15 @@ class StreamTransport(Connection):
             self._drained.set_result(None)
         return self._drained
 
+    def _make_write_waiter(self) -> Any:
+        """Return a future that is done when the kernel takes bytes; for who has the empty buffer.
+
+        Only between `_make_empty_waiter` and `_reset_empty_waiter`.
+        """
+        self._drained = self._loop.create_future()
+        self._driver.await_send(self)
+        return self._drained
+
     def _reset_empty_waiter(self) -> None:
         self._drained = None
 
@@ -525,4 +608,4 @@ def _flat(data: Any) -> Any:
 
 
 def _as_bytes(data: Any) -> bytes:
-    return data if isinstance(data, bytes) else memoryview(data).tobytes()
+    return data if type(data) is bytes else memoryview(data).tobytes()

@@ -19,7 +19,9 @@ cdef extern from "<sys/epoll.h>" nogil:
     uint32_t EPOLLIN
     uint32_t EPOLLOUT
     uint32_t EPOLLERR
+    uint32_t EPOLLET
     uint32_t EPOLLHUP
+    uint32_t EPOLLPRI
     uint32_t EPOLLRDHUP
 
     int epoll_create1(int flags)

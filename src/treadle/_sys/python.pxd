@@ -32,6 +32,10 @@ cdef extern from "Python.h":
     char *PyBytes_AS_STRING(object data) noexcept
     Py_ssize_t PyBytes_GET_SIZE(object data) noexcept
 
+    bint PyUnicode_IS_ASCII(object text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
+    const char *PyUnicode_AsUTF8(object text) except NULL  # borrowed from `text`
+
 
 cdef extern from *:
     """

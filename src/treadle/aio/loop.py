@@ -12,12 +12,27 @@ from treadle._core.own_time import OwnTime
 from treadle._core.shutdown import ShutdownMethods
 from treadle._drivers import make_driver
 from treadle._drivers.base import Driver
+from treadle._net.endpoint import DatagramMethods
 from treadle._net.methods import NetMethods
+from treadle._net.process_methods import ProcessMethods
+from treadle._net.sockets import SocketMethods
+from treadle._net.starttls import TlsMethods
+from treadle._net.unix import UnixMethods
 
 __all__ = ["Loop", "new_event_loop"]
 
 
-class Loop(NetMethods, ShutdownMethods, LoopCore, asyncio.AbstractEventLoop):  # type: ignore[misc]
+class Loop(  # type: ignore[misc]
+    NetMethods,
+    TlsMethods,
+    SocketMethods,
+    DatagramMethods,
+    UnixMethods,
+    ProcessMethods,
+    ShutdownMethods,
+    LoopCore,
+    asyncio.AbstractEventLoop,
+):
     """An event loop for asyncio programs.
 
     `driver` is the name of a driver (``"epoll"``, ``"selector"``) or a driver; without one the

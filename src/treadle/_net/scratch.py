@@ -1,0 +1,48 @@
+"""Memory that all TLS connections of a loop share: what arrived, and what it says.
+
+A connection uses it within one event only: before the protocol, or anything else that is not ours,
+is called, nothing of the connection may be left in here. So an idle connection holds no buffer, and
+a callback may do what it wants.
+
+This is the plain twin; the compiled one is ``scratch_native.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["INBOX_SIZE", "PLAIN_SIZE", "RECORD_SIZE", "Scratch"]
+
+RECORD_SIZE = 16 * 1024  # bytes of data in one TLS record at most; RFC 8446, section 5.1
+INBOX_SIZE = 256 * 1024  # bytes received at once at most
+PLAIN_SIZE = INBOX_SIZE + 2 * RECORD_SIZE  # what the inbox says is never longer than the inbox
+
+
+class Scratch:
+    """Two buffers. What a method returns is valid until the same method is called again."""
+
+    def __init__(self) -> None:
+        self._inbox = memoryview(bytearray(INBOX_SIZE))
+        self._plain = memoryview(bytearray(PLAIN_SIZE))
+
+    def inbox(self, start: int, stop: int) -> Any:
+        """Return a part of the inbox as a writable buffer."""
+        return self._inbox[start:stop]
+
+    def inbox_byte(self, index: int) -> int:
+        """Return one byte of the inbox."""
+        return self._inbox[index]
+
+    def load(self, data: bytes, start: int) -> int:
+        """Copy what fits of ``data[start:]`` into the inbox; return the number of bytes."""
+        count = min(len(data) - start, INBOX_SIZE)
+        self._inbox[:count] = data[start : start + count]
+        return count
+
+    def plain(self, start: int) -> Any:
+        """Return room for the data of one record, `start` bytes into the plain buffer."""
+        return self._plain[start : start + RECORD_SIZE]
+
+    def take(self, count: int) -> bytes:
+        """Return a copy of the first `count` bytes of the plain buffer."""
+        return bytes(self._plain[:count])

@@ -1,0 +1,65 @@
+cimport cython
+
+from treadle._net.scratch cimport Scratch
+
+cdef Py_ssize_t _HEADER
+cdef int _FIRST_TYPE
+cdef int _LAST_TYPE
+cdef Py_ssize_t _LONGEST
+cdef Py_ssize_t _FULL
+cdef object _ONE_RECORD
+cdef object _AGAIN
+cdef object _ENDED
+
+
+@cython.final
+cdef class TlsSession:
+    cdef readonly Scratch scratch
+    cdef readonly object incoming
+    cdef readonly object outgoing
+    cdef readonly object ssl_object
+    cdef readonly object raw
+    cdef readonly object failure
+    cdef readonly bint ended
+    cdef readonly bint more
+    cdef readonly bint quiet
+    cdef bint _framed
+    cdef readonly int tail
+    cdef int _header
+    cdef int _length
+    cdef int _missing
+    cdef Py_ssize_t _records
+
+    cpdef bint handshake(self) except -1
+    cpdef bint goodbye(self) except -1
+    @cython.locals(dropped=Py_ssize_t, count=Py_ssize_t)
+    cpdef Py_ssize_t drop(self) except -1
+    @cython.locals(whole=bint)
+    cpdef bint feed(self, Py_ssize_t count) except -1
+    @cython.locals(scratch=Scratch, start=Py_ssize_t, stop=Py_ssize_t, used=Py_ssize_t,
+                   rounds=Py_ssize_t)
+    cpdef Py_ssize_t receive(self, Py_ssize_t count) except -1
+    cpdef Py_ssize_t read(self) except -1
+    @cython.locals(size=Py_ssize_t, used=Py_ssize_t, count=Py_ssize_t)
+    cpdef Py_ssize_t fill(self, buffer) except -1
+    @cython.locals(count=Py_ssize_t)
+    cpdef Py_ssize_t seal(self, data) except -1
+
+    @cython.locals(count=Py_ssize_t)
+    cdef Py_ssize_t _read_record(self, Py_ssize_t used) except -1
+    @cython.locals(start=Py_ssize_t, count=Py_ssize_t)
+    cdef Py_ssize_t _read_records(self, Py_ssize_t used) except -1
+    @cython.locals(pending=Py_ssize_t)
+    cdef bint _is_dry(self) except -1
+    @cython.locals(stop=Py_ssize_t)
+    cdef Py_ssize_t _skip(self, Py_ssize_t start, Py_ssize_t count) except -1
+    @cython.locals(scratch=Scratch, at=Py_ssize_t, whole=Py_ssize_t, step=Py_ssize_t)
+    cdef Py_ssize_t _whole(self, Py_ssize_t start, Py_ssize_t count) except -1
+    cdef Py_ssize_t _partial(self) noexcept  # adds integers
+    @cython.locals(value=int)
+    cdef Py_ssize_t _read_header(
+        self, Scratch scratch, Py_ssize_t at, Py_ssize_t count) except -1
+    cdef _give_up(self)
+
+
+cdef bint _is_late_data(exc) except -1
