@@ -21,6 +21,7 @@ from typing import Any
 import treadle
 from tests.faults.world import (
     SIZE,
+    TOKEN,
     BufferedEchoEnd,
     BufferedTalkEnd,
     DatagramEnd,
@@ -250,6 +251,57 @@ async def raw_sockets(world: World) -> None:
     await asyncio.gather(*tasks)
 
 
+async def raw_datagrams(world: World) -> None:
+    """The user's own datagram sockets: sock_sendto, sock_recvfrom, sock_recvfrom_into."""
+    loop = world.loop
+
+    async def echo(sock: socket.socket) -> None:
+        while True:
+            try:
+                data, address = await loop.sock_recvfrom(sock, 1000)
+                world.check_at_server(data)
+                await loop.sock_sendto(sock, data, address)
+            except OSError as exc:
+                world.errors.append(exc)
+                await asyncio.sleep(0)
+
+    async def ask(sock: socket.socket, token: bytes, address: Any) -> None:
+        buffer = bytearray(1000)
+        for ordinal in range(3):
+            data = message(token, ordinal, SIZE)
+            world.sent[token][:] = data
+            for _ in range(20):
+                try:
+                    async with asyncio.timeout(1):
+                        await loop.sock_sendto(sock, data, address)
+                        count, _ = await loop.sock_recvfrom_into(sock, buffer)
+                except OSError as exc:  # TimeoutError is one: then it is sent again
+                    world.errors.append(exc)
+                    continue
+                if bytes(buffer[:count]) == data:
+                    break
+                if buffer[:TOKEN] != token:
+                    world.wrong.append("a datagram for somebody else")
+            else:
+                return
+        world.finished += 1
+
+    try:
+        with socket.socket(type=socket.SOCK_DGRAM) as there:
+            there.setblocking(False)
+            there.bind(("127.0.0.1", 0))
+            address = there.getsockname()
+            token = world.new_token()
+            with socket.socket(type=socket.SOCK_DGRAM) as here:
+                here.setblocking(False)
+                echoing = loop.create_task(echo(there))
+                await ask(here, token, address)
+                echoing.cancel()
+                await asyncio.wait([echoing])
+    except OSError as exc:
+        world.errors.append(exc)
+
+
 async def watches(world: World) -> None:
     """add_reader and add_writer on a pair of sockets, of which one end echoes."""
     token = world.new_token()
@@ -451,6 +503,7 @@ ALL = (
     burst,
     streams,
     raw_sockets,
+    raw_datagrams,
     watches,
     tls,
     unix_sockets,
@@ -458,6 +511,7 @@ ALL = (
     pipes,
 )
 NEEDS = {
+    "raw_datagrams": "sock_recvfrom",
     "pipes": "connect_read_pipe",
     "unix_sockets": "create_unix_server",
     "datagrams": "create_datagram_endpoint",
