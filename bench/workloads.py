@@ -142,7 +142,7 @@ OTHERS = (
         "idle_tls",
         kind="idle",
         unit="KiB",
-        what="private memory per idle TLS connection of a server with a minimal Protocol",
+        what="private memory per idle TLS connection that has echoed 1 KiB, with a minimal Protocol",
         patched=True,
     ),
     Workload(
