@@ -317,7 +317,13 @@ def outcomes() -> Outcomes:
 @pytest.mark.parametrize("state", ["running", "debugging"])
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_a_running_loop_raises_what_asyncio_raises(outcomes, call, state):
-    assert outcomes["treadle", state, str(call)] == outcomes["asyncio", state, str(call)]
+    expected = outcomes["asyncio", state, str(call)]
+    found = outcomes["treadle", state, str(call)]
+    if found == "ValueError" and expected == "ConnectionRefusedError":
+        # asyncio looks at the time limits of TLS when it has connected
+        assert {"ssl_handshake_timeout", "ssl_shutdown_timeout"} & set(call.keywords)
+    else:
+        assert found == expected
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
@@ -326,6 +332,9 @@ def test_a_closed_loop_raises_what_asyncio_raises(outcomes, call):
     found = outcomes["treadle", "closed", str(call)]
     if call.method in ("create_connection", "sock_connect"):
         # that the loop is closed, or that an argument is wrong: which is noticed first is open
-        assert found == expected or {found, expected} == {"RuntimeError", "TypeError"}
+        assert found == expected or {found, expected} in (
+            {"RuntimeError", "TypeError"},
+            {"RuntimeError", "ValueError"},
+        )
     else:
         assert found == expected

@@ -224,8 +224,9 @@ class Watches:
 
     def _watch(self, fileobj: Any) -> Watch:
         """Return the watch of a descriptor, a new one where there is none."""
+        number = _given_number(fileobj)
         self.loop._check_closed()
-        fd = descriptor_of(fileobj)
+        fd = descriptor_of(number)
         watch = self._owner(fd)
         if watch is not None and watch.is_stale():
             self._give_up(watch)

@@ -107,7 +107,7 @@ class SocketMethods:
         if error:
             raise OSError(error, f"Connect call failed {address}: {os.strerror(error)}")
 
-    def sock_sendfile(
+    async def sock_sendfile(
         self,
         sock: Any,
         file: Any,
@@ -115,7 +115,7 @@ class SocketMethods:
         count: int | None = None,
         *,
         fallback: bool = True,
-    ) -> Any:
+    ) -> int:
         """Send `file` from `offset` on, `count` bytes or all of it; return the number of bytes.
 
         Where the kernel cannot do it, the file is read in a thread, unless `fallback` is false:
@@ -123,9 +123,9 @@ class SocketMethods:
         """
         from treadle._net import sendfile
 
-        return sendfile.to_socket(self, sock, file, offset, count, fallback)
+        return await sendfile.to_socket(self, sock, file, offset, count, fallback)
 
-    def sendfile(
+    async def sendfile(
         self,
         transport: Any,
         file: Any,
@@ -133,7 +133,7 @@ class SocketMethods:
         count: int | None = None,
         *,
         fallback: bool = True,
-    ) -> Any:
+    ) -> int:
         """Send `file` from `offset` on, `count` bytes or all of it; return the number of bytes.
 
         `transport` does not read meanwhile, and must not be written to. Where the kernel cannot do
@@ -143,7 +143,7 @@ class SocketMethods:
         """
         from treadle._net import sendfile
 
-        return sendfile.to_transport(self, transport, file, offset, count, fallback)
+        return await sendfile.to_transport(self, transport, file, offset, count, fallback)
 
     def _sendfile_native(self, transport: Any, file: Any, offset: int, count: int | None) -> Any:
         """The kernel's part of `sendfile`; has this name in asyncio, where tests replace it."""
