@@ -52,6 +52,9 @@ cdef class Wheel(Owner):
     cpdef _queue_handle(self, Handle handle)
     @cython.locals(ready=ReadyQueue, timers=TimerQueue, first=TimerHandle)
     cdef _turn_until_stopped(self)
+    @cython.locals(ready=ReadyQueue, handle=Handle, count=Py_ssize_t)
+    cdef bint _first_turn(self) except -1
+    cdef _run_ready(self, Py_ssize_t count)
     @cython.locals(now=cython.longlong)
     cdef bint _polls_now(self) except -1
     @cython.locals(timeout=cython.longlong)

@@ -3,7 +3,8 @@
 
 One turn: ask the driver for events and let it dispatch them (`_poll`), queue the timers that are
 due (`_expire`), run exactly the handles that are ready now (`ReadyQueue.run`). What a callback
-queues runs in the next turn, so I/O is never locked out by callbacks that queue callbacks.
+queues runs in the next turn, so I/O is never locked out by callbacks that queue callbacks. The
+first turn of a run begins with what was queued before it (`_first_turn`).
 
 When to ask the driver. A system call per turn would cost several times what running a callback
 costs. While handles are ready, the driver is asked only when the last time was `POLL_EVERY_NS` ago
@@ -231,6 +232,8 @@ class Wheel(Owner):
     def _turn_until_stopped(self) -> None:
         ready = self._ready
         timers = self._timers
+        if ready.count > 0 and self._first_turn():
+            return
         while True:
             if ready.count == 0 or self._polls_now():
                 self._poll()
@@ -239,12 +242,40 @@ class Wheel(Owner):
                 if first.deadline < self._now + NEAR_NS:
                     self._now = self._clock.now_ns()
                     self._expire()
-            if self._debug:
-                self._run_timed(ready.count)
-            else:
-                ready.run(ready.count)
+            self._run_ready(ready.count)
             if self._stopping:
                 return
+
+    def _first_turn(self) -> bool:
+        """Run what was queued before the run, and only then ask the driver; True when stopped.
+
+        Programs rely on that order: they send, and then run a task that gets ready to receive. A
+        run that ends with this turn has asked the driver too; what the driver queues still runs in
+        it, what the callbacks queued does not.
+        """
+        ready = self._ready
+        self._now = self._clock.now_ns()
+        self._expire()
+        self._run_ready(ready.count)
+        if self._closed:  # in a child that a callback forked
+            return True
+        if not self._stopping:
+            return False
+        later = [ready.pop() for _ in range(ready.count)]
+        try:
+            self._poll()
+        finally:
+            count = ready.count
+            for handle in later:
+                ready.push(handle)
+        self._run_ready(count)
+        return True
+
+    def _run_ready(self, count: int) -> None:
+        if self._debug:
+            self._run_timed(count)
+        else:
+            self._ready.run(count)
 
     def _polls_now(self) -> bool:
         """Decide, while handles are ready, whether the driver is asked in this turn.
