@@ -39,7 +39,11 @@ async def accept(loop: Any, sock: Any) -> tuple[Any, Any]:
     """Accept a connection; return a non-blocking socket and the peer's address."""
     _check(loop, sock)
     conn, address = await _when_readable(loop, sock, sock.accept)
-    conn.setblocking(False)
+    try:
+        conn.setblocking(False)
+    except BaseException:
+        conn.close()
+        raise
     return conn, address
 
 
