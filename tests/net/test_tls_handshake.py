@@ -10,7 +10,15 @@ import weakref
 
 import pytest
 
-from tests.net.tls_wire import LOCAL, LOCALHOST, OTHER, TlsPeer, client_context, only, server_context
+from tests.net.tls_wire import (
+    LOCAL,
+    LOCALHOST,
+    OTHER,
+    TlsPeer,
+    client_context,
+    only,
+    server_context,
+)
 from tests.net.wire import Recorder, listening, read_all, reset, settle
 
 pytestmark = pytest.mark.every_driver
