@@ -126,7 +126,7 @@ async def test_a_paused_transport_reads_again(loop, both_sides):
     await line.protocol.hears("connection_lost")
 
 
-@pytest.mark.treadle_only  # asyncio leaves it in the reader, until its 3.14
+@pytest.mark.treadle_only  # asyncio leaves it in the reader
 async def test_a_greeting_right_behind_the_wish_for_tls_is_not_lost(loop):
     """The client does not wait for the server's consent; what it sends comes in one piece."""
     done = loop.create_future()
