@@ -344,6 +344,8 @@ async def test_ending_it_in_a_callback_is_heard_once(loop, tls, how, method, far
             if name == method:
                 end_it(self.transport, how)
 
+    if loop.__class__.__module__.startswith("asyncio") and method == "connection_made":
+        pytest.skip("asyncio goes on as if nothing had happened")
     _, protocol, peer = await tls(Ends)
     try:
         await peer.send_raw(peer.seal(b"x") + (peer.farewell() if farewell else b""))
@@ -358,6 +360,7 @@ async def test_ending_it_in_a_callback_is_heard_once(loop, tls, how, method, far
     assert protocol.calls[-1] == "connection_lost"
 
 
+@pytest.mark.treadle_only  # asyncio fills the buffer all the same, and goes on
 @pytest.mark.parametrize("how", ["close", "abort"])
 @pytest.mark.parametrize("method", ["get_buffer", "buffer_updated"])
 async def test_ending_it_in_a_callback_of_a_buffered_protocol_is_heard_once(loop, tls, how, method):

@@ -14,7 +14,7 @@ import subprocess
 
 import pytest
 
-from tests.net.tls_wire import LOCAL, LOCALHOST, client_context, only, server_context
+from tests.net.tls_wire import LOCAL, LOCALHOST, Views, client_context, only, server_context
 from tests.net.wire import MEGABYTE, Filler, Recorder, settle
 
 pytestmark = pytest.mark.every_driver
@@ -31,11 +31,8 @@ class Trouble(Exception):
     """Raised by protocols on purpose."""
 
 
-class Page(Filler):
+class Page(Views):
     size = 4096
-
-    def get_buffer(self, sizehint):
-        return memoryview(self.buffer)  # asyncio would fill a slice, that is a copy, of the array
 
 
 class Tiny(Page):
@@ -49,6 +46,14 @@ class Huge(Page):
 def pattern(size):
     """Bytes in which no part looks like another."""
     return random.Random(size).randbytes(size)
+
+
+async def sent(peer, data):
+    """Send; tickets before it may have made the protocol end the connection already."""
+    try:
+        await peer.send(data)
+    except OSError:
+        pass
 
 
 # receiving ------------------------------------------------------------------------------------
@@ -242,7 +247,7 @@ async def test_an_empty_buffer_ends_the_connection(loop, tls, reports):
         size = 0
 
     _, protocol, peer = await tls(Empty)
-    await peer.send(b"x")
+    await sent(peer, b"x")
     await protocol.hears("connection_lost")
     assert isinstance(protocol.reason, RuntimeError)
     assert len(reports) == 1
@@ -256,7 +261,7 @@ async def test_a_buffer_that_cannot_be_filled_ends_the_connection(loop, tls, rep
             return wrong
 
     _, protocol, peer = await tls(Wrong)
-    await peer.send(b"x")
+    await sent(peer, b"x")
     await protocol.hears("connection_lost")
     assert isinstance(protocol.reason, (TypeError, BufferError))
     assert len(reports) == 1

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.net.wire import Exchange, Line, Recorder, listening, settle
+from tests.net.wire import Exchange, Filler, Line, Recorder, listening, settle
 
 CERTIFICATES = Path(__file__).parent / "certs"  # signed by themselves, valid for a hundred years
 LOCALHOST = CERTIFICATES / "localhost.crt"
@@ -33,6 +33,13 @@ def only(context: ssl.SSLContext, version: ssl.TLSVersion) -> ssl.SSLContext:
     """The same context, for one version of TLS."""
     context.minimum_version = context.maximum_version = version
     return context
+
+
+class Views(Filler):
+    """A filler that gives a view: asyncio would fill a slice of the array, which is a copy."""
+
+    def get_buffer(self, sizehint: int) -> Any:
+        return memoryview(self.buffer)
 
 
 class TlsPeer:
