@@ -5,19 +5,29 @@ until it is killed, or until an alarm ends it if whoever started it is gone.
 """
 
 import asyncio
+import contextlib
 import gc
 import json
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Any, Protocol, cast
 
 from bench.loops import new_loop
 
 HOST = "127.0.0.1"
 BACKLOG = 4096
 LIFETIME_SECONDS = 180
+
+
+class Listening(Protocol):
+    """What is asked of a server: where it listens."""
+
+    @property
+    def sockets(self) -> Any:
+        """The listening sockets."""
 
 
 class Echo(asyncio.Protocol):
@@ -36,6 +46,29 @@ async def echo_streams(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     while data := await reader.read(65536):
         writer.write(data)
     writer.close()
+
+
+class SocketEcho:
+    """An echo server on the loop's `sock_*` methods; has `sockets`, as asyncio's servers do."""
+
+    def __init__(self) -> None:
+        self.sockets = [socket.create_server((HOST, 0), backlog=BACKLOG)]
+        self.sockets[0].setblocking(False)
+        self.tasks = {asyncio.ensure_future(self.accept())}
+
+    async def accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            conn, _ = await loop.sock_accept(self.sockets[0])
+            conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            task = loop.create_task(self.echo(loop, conn))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def echo(self, loop: asyncio.AbstractEventLoop, conn: socket.socket) -> None:
+        with conn, contextlib.suppress(ConnectionError):
+            while data := await loop.sock_recv(conn, 65536):
+                await loop.sock_sendall(conn, data)
 
 
 class Census:
@@ -85,16 +118,20 @@ def memory() -> dict[str, int]:
     return {"private": private, "resident": resident}
 
 
-async def _echo_protocol() -> list[asyncio.Server]:
+async def _echo_protocol() -> list[Listening]:
     loop = asyncio.get_running_loop()
     return [await loop.create_server(Echo, HOST, 0, backlog=BACKLOG)]
 
 
-async def _echo_streams() -> list[asyncio.Server]:
+async def _echo_streams() -> list[Listening]:
     return [await asyncio.start_server(echo_streams, HOST, 0, backlog=BACKLOG)]
 
 
-async def _idle_connection() -> list[asyncio.Server]:
+async def _echo_sockets() -> list[Listening]:
+    return [SocketEcho()]
+
+
+async def _idle_connection() -> list[Listening]:
     census = Census()
     loop = asyncio.get_running_loop()
     return [
@@ -103,7 +140,7 @@ async def _idle_connection() -> list[asyncio.Server]:
     ]
 
 
-async def _idle_stream() -> list[asyncio.Server]:
+async def _idle_stream() -> list[Listening]:
     census = Census()
     return [
         await asyncio.start_server(census.handle, HOST, 0, backlog=BACKLOG),
@@ -111,9 +148,10 @@ async def _idle_stream() -> list[asyncio.Server]:
     ]
 
 
-KINDS: dict[str, Callable[[], Awaitable[list[asyncio.Server]]]] = {
+KINDS: dict[str, Callable[[], Awaitable[list[Listening]]]] = {
     "echo_protocol": _echo_protocol,
     "echo_streams": _echo_streams,
+    "echo_sockets": _echo_sockets,
     "idle_connection": _idle_connection,
     "idle_stream": _idle_stream,
 }
@@ -131,7 +169,7 @@ def main(kind: str, loop_name: str) -> None:
     loop.run_forever()
 
 
-async def _started(start: Callable[[], Awaitable[list[asyncio.Server]]]) -> list[asyncio.Server]:
+async def _started(start: Callable[[], Awaitable[list[Listening]]]) -> list[Listening]:
     return await start()
 
 

@@ -33,6 +33,7 @@ TARGETS = {
     "timer": Target(0.333),
     "due_100": Target(0.50),
     "echo_1k_100": Target(0.95),
+    "echo_sockets_1k_100": Target(0.50),
     "idle_connection": Target(0.9, relative=False),
     "import": Target(10.0, relative=False),
 }

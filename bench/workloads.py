@@ -2,13 +2,13 @@
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from bench.loops import LIMIT, MODULES
 from bench.micro import PROGRAMS
 
 Kind = Literal["micro", "echo", "idle", "import"]
-Style = Literal["protocol", "streams"]
+Style = Literal["protocol", "streams", "sockets"]
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,16 @@ class Workload:
         return [name for name in loops if name in MODULES or (name == LIMIT and self.limited)]
 
 
+SERVERS: dict[Style, str] = {
+    "protocol": "a protocol server",
+    "streams": "a stream server",
+    "sockets": "a server on sock_recv and sock_sendall",
+}
+
+
 @dataclass(frozen=True)
 class Shape:
-    """The parameters of an echo workload, which are its name: echo[_streams]_SIZE_CONNECTIONS."""
+    """The parameters of an echo workload: its name, echo[_STYLE]_SIZE_CONNECTIONS."""
 
     style: Style
     size: int
@@ -41,19 +48,19 @@ class Shape:
     @classmethod
     def parse(cls, name: str) -> "Shape | None":
         """The shape that a name describes (`echo_4k_50`); None when it describes none."""
-        match = re.fullmatch(r"echo(_streams)?_([1-9]\d{0,5})(k?)_([1-9]\d{0,3})", name)
+        match = re.fullmatch(r"echo_(?:(streams|sockets)_)?([1-9]\d{0,5})(k?)_([1-9]\d{0,3})", name)
         if match is None:
             return None
-        streams, size, kilo, connections = match.groups()
+        style, size, kilo, connections = match.groups()
         return cls(
-            style="streams" if streams else "protocol",
+            style=cast(Style, style or "protocol"),
             size=int(size) * (1024 if kilo else 1),
             connections=int(connections),
         )
 
     def workload(self, name: str) -> Workload:
         messages = f"{self.size:,}-byte messages over {self.connections} connection(s)"
-        server = "a stream server" if self.style == "streams" else "a protocol server"
+        server = SERVERS[self.style]
         return Workload(
             name,
             kind="echo",
@@ -63,7 +70,13 @@ class Shape:
         )
 
 
-ECHOES = ("echo_1k_100", "echo_100k_8", "echo_1k_1", "echo_streams_1k_100")
+ECHOES = (
+    "echo_1k_100",
+    "echo_100k_8",
+    "echo_1k_1",
+    "echo_streams_1k_100",
+    "echo_sockets_1k_100",
+)
 """The shapes measured by default; any other one can be asked for by its name."""
 
 
