@@ -354,10 +354,10 @@ class StreamTransport(Connection):
 
     def received_into(self, count: int) -> None:
         """Hear that `count` bytes are in the protocol's buffer (called by the driver)."""
-        if self._upper is not None:
-            self._upper.lower_filled(count)
-            return
         try:
+            if self._upper is not None:
+                self._upper.lower_filled(count)
+                return
             invoke_method1(self._context, self._protocol, "buffer_updated", count)
         except (SystemExit, KeyboardInterrupt):
             raise
@@ -369,9 +369,10 @@ class StreamTransport(Connection):
         self._eof_received = True
         if self._upper is not None:
             self._driver.stop_receiving(self)
-            self._upper.lower_eof()
-            return
         try:
+            if self._upper is not None:
+                self._upper.lower_eof()
+                return
             keep_open = invoke_method(self._context, self._protocol, "eof_received")
         except (SystemExit, KeyboardInterrupt):
             raise
@@ -577,7 +578,7 @@ class StreamTransport(Connection):
 
     def _tell_hooks(self, waiting: bool) -> None:
         if self._loop._hooks is not None:
-            self._loop._hooks.tell("resource_waits", self, waiting)
+            self._loop._hooks.tell("resource_waits", self.face(), waiting)
 
     def _make_empty_waiter(self) -> Any:
         """Return a future that is done when the buffer is empty; writing is refused until reset."""
