@@ -51,6 +51,7 @@ cdef class WritePipe(PipeTransport):
     cdef hung_up(self)
     cdef send_ready(self)
     cdef _send_failed(self, exc)
+    cdef _await_send(self)
     @cython.locals(buffer=WriteBuffer, count=Py_ssize_t)
     cdef bint _flush(self) except -1
     cdef _count_lost_write(self)

@@ -235,7 +235,11 @@ class ReadPipe(PipeTransport):
         """Go on after `pause_reading`; harmless when repeated."""
         if self._state == OPEN and self._paused:
             self._paused = False
-            self._driver.start_receiving(self)
+            try:
+                self._driver.start_receiving(self)
+            except OSError as exc:  # the kernel cannot watch one more
+                self._log(exc, "Fatal error: the kernel cannot watch the pipe")
+                self._force_close(exc)
 
     def drain(self, rounds: int) -> None:
         """Receive now what is there, as long as reading is not paused, so many times at most."""
@@ -370,7 +374,7 @@ class WritePipe(PipeTransport):
                 buffer.append(data, sent)
             else:
                 buffer.append(bytes(memoryview(data)[sent:]))
-            self._driver.await_send(self)
+            self._await_send()
             self._maybe_pause()
 
     def writelines(self, list_of_data: Any) -> None:
@@ -387,8 +391,8 @@ class WritePipe(PipeTransport):
             buffer.append(chunk)
         if idle:
             self._flush()
-        if buffer.size:
-            self._driver.await_send(self)
+        if buffer.size and self._state < LOST:
+            self._await_send()
             self._maybe_pause()
 
     def send_ready(self) -> None:
@@ -400,9 +404,18 @@ class WritePipe(PipeTransport):
             self._resume_protocol()
         if buffer.size or self._state >= LOST:  # the protocol wrote, or closed
             return
-        self._driver.forget_send(self)
+        try:
+            self._driver.forget_send(self)
+        except OSError as exc:
+            self._send_failed(exc)
         if self._state == FLUSHING:
             self._lose(None)
+
+    def _await_send(self) -> None:
+        try:
+            self._driver.await_send(self)
+        except OSError as exc:  # the kernel cannot watch one more
+            self._send_failed(exc)
 
     def _flush(self) -> bool:
         """Send from the buffer once; False when the pipe broke over it."""
