@@ -46,7 +46,7 @@ NATIVE = ["_core/clock", "_core/invoke", "_core/ready", "_drivers/address", "_ne
 # The same on Linux; elsewhere the plain module is compiled.
 LINUX_NATIVE = ["_core/direct"]
 # Without a twin of the same name.
-LINUX = ["_drivers/epoll", "_drivers/epoll_datagrams"]
+LINUX = ["_drivers/epoll", "_drivers/epoll_datagrams", "_drivers/epoll_sending"]
 
 DIRECTIVES = {
     "language_level": "3",

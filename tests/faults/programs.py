@@ -18,7 +18,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import treadle
 from tests.faults.world import (
     SIZE,
     BufferedEchoEnd,
@@ -507,19 +506,4 @@ ALL = (
     datagrams,
     pipes,
 )
-NEEDS = {
-    "raw_datagrams": "sock_recvfrom",
-    "pipes": "connect_read_pipe",
-    "unix_sockets": "create_unix_server",
-    "datagrams": "create_datagram_endpoint",
-}
-
-
-def _possible(name: str) -> bool:
-    method = NEEDS.get(name)
-    if method is None:
-        return True
-    return getattr(treadle.Loop, method) is not getattr(asyncio.AbstractEventLoop, method)
-
-
-PROGRAMS = {program.__name__: program for program in ALL if _possible(program.__name__)}
+PROGRAMS = {program.__name__: program for program in ALL}

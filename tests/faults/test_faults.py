@@ -20,7 +20,7 @@ import pytest
 import treadle
 from tests.faults.judge import Judge, judged
 from tests.faults.kernel import CALLS, Fault, Kernel, Selector, Stuck
-from tests.faults.programs import ALL, PROGRAMS
+from tests.faults.programs import PROGRAMS
 from tests.faults.world import EchoEnd, World
 from tests.kit import FakeClock
 from treadle._drivers.selector import SelectorDriver
@@ -108,7 +108,6 @@ def test_many_faults_with_many_seeds(program: str) -> None:
         many_harmless_faults(program, seed)
 
 
-@pytest.mark.skipif(len(PROGRAMS) < len(ALL), reason="the loop lacks what some programs need")
 def test_every_call_that_can_fail_is_made() -> None:
     made = {"selector"}  # when the loop is made: see test_beginnings.py
     for name in PROGRAMS:

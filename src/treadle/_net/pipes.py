@@ -35,7 +35,7 @@ from typing import Any
 from treadle._core.invoke import invoke_method, invoke_method1
 from treadle._core.log import logger
 from treadle._drivers.base import Driver, Pipe
-from treadle._net.buffer import WriteBuffer
+from treadle._net.buffer import WriteBuffer, as_bytes, flat
 
 __all__ = ["ReadPipe", "WritePipe"]
 
@@ -354,7 +354,7 @@ class WritePipe(PipeTransport):
                 f"data argument must be a bytes-like object, not {type(data).__name__!r}"
             )
         if not isinstance(data, bytes):
-            data = _flat(data)
+            data = flat(data)
         size = len(data)
         if size == 0:
             return
@@ -379,7 +379,7 @@ class WritePipe(PipeTransport):
 
     def writelines(self, list_of_data: Any) -> None:
         """Send several pieces of bytes with one system call."""
-        chunks = [chunk for chunk in map(_as_bytes, list_of_data) if chunk]
+        chunks = [chunk for chunk in map(as_bytes, list_of_data) if chunk]
         if not chunks:
             return
         if self._state != OPEN:
@@ -472,13 +472,3 @@ class WritePipe(PipeTransport):
     def _tell_hooks(self, waiting: bool) -> None:
         if self._loop._hooks is not None:
             self._loop._hooks.tell("resource_waits", self, waiting)
-
-
-def _flat(data: Any) -> Any:
-    """Return a view of single bytes, or a copy where the memory is not contiguous."""
-    view = memoryview(data)
-    return view.cast("B") if view.c_contiguous else view.tobytes()
-
-
-def _as_bytes(data: Any) -> bytes:
-    return data if isinstance(data, bytes) else memoryview(data).tobytes()
