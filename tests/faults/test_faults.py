@@ -59,7 +59,7 @@ def single_faults(name: str, choose: Callable[[list[Fault]], list[Fault]]) -> No
         kernel = Kernel((fault,))
         judged(name, kernel, str(fault))
         met += len(kernel.struck)
-    assert met > len(faults) * 0.8, "most of the faults were to be met"
+    assert met >= len(faults) * 0.8, "most of the faults were to be met"
 
 
 def test_one_fault_at_the_first_calls_of_each_kind(program: str) -> None:
