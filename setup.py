@@ -31,9 +31,9 @@ MODULES = [
     "_drivers/base",
     "_drivers/selector",
     "_net/buffer",
+    "_net/attempts",
     "_net/footing",
     "_net/pipes",
-    "_net/sockets",
     "_net/tcp",
     "_net/tls",
     "_net/tls_sending",
@@ -43,8 +43,10 @@ MODULES = [
 ]
 # Compiled twins of plain modules: NAME is built from NAME_native.
 NATIVE = ["_core/clock", "_core/invoke", "_core/ready", "_drivers/address", "_net/scratch"]
+# The same on Linux; elsewhere the plain module is compiled.
+LINUX_NATIVE = ["_core/direct"]
 # Without a twin of the same name.
-LINUX = ["_drivers/epoll", "_drivers/epoll_datagrams"]
+LINUX = ["_drivers/epoll", "_drivers/epoll_datagrams", "_drivers/epoll_sending"]
 
 DIRECTIVES = {
     "language_level": "3",
@@ -84,7 +86,10 @@ def extensions() -> list[Extension]:
     found = [extension(name, name) for name in MODULES]
     found += [extension(name, f"{name}_native") for name in NATIVE]
     if sys.platform == "linux":
+        found += [extension(name, f"{name}_native") for name in LINUX_NATIVE]
         found += [extension(name, name) for name in LINUX]
+    else:
+        found += [extension(name, name) for name in LINUX_NATIVE]
     built: list[Extension] = cythonize(
         found,
         compiler_directives=DIRECTIVES,

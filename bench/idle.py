@@ -98,6 +98,18 @@ def _raise_limit() -> int:
     return most if most != resource.RLIM_INFINITY else 1 << 20
 
 
+def _use(connection: socket.socket) -> None:
+    """Have a message echoed: a connection that was never used has not made its buffers yet."""
+    message = bytes(1024)
+    connection.sendall(message)
+    left = len(message)
+    while left:
+        got = len(connection.recv(left))
+        if not got:
+            raise RuntimeError("the server closed a connection")
+        left -= got
+
+
 def _open(port: int, count: int, context: ssl.SSLContext | None) -> list[socket.socket]:
     opened = []
     for _ in range(count):
@@ -105,5 +117,6 @@ def _open(port: int, count: int, context: ssl.SSLContext | None) -> list[socket.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         if context is not None:
             connection = context.wrap_socket(connection)
+            _use(connection)
         opened.append(connection)
     return opened

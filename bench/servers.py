@@ -12,6 +12,7 @@ import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from bench import echoes
 from bench.echoes import BACKLOG, HOST, Address
@@ -55,8 +56,11 @@ class Idle(asyncio.Protocol):
         self.census = census
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
         self.census.accepted += 1
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
 
 
 def memory() -> dict[str, int]:

@@ -142,7 +142,7 @@ OTHERS = (
         "idle_tls",
         kind="idle",
         unit="KiB",
-        what="private memory per idle TLS connection of a server with a minimal Protocol",
+        what="private memory per idle TLS connection with a minimal Protocol, after one echo",
         patched=True,
     ),
     Workload(

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / "build" / "asan"
 REPORTS = ROOT / "build" / "asan-reports"
-TESTS = ("tests/core", "tests/drivers", "tests/net", "tests/properties", "tests/aio")
+TESTS = tuple(f"tests/{part}" for part in ("core", "drivers", "net", "properties", "aio", "faults"))
 
 
 def build() -> None:

@@ -317,12 +317,23 @@ def outcomes() -> Outcomes:
 @pytest.mark.parametrize("state", ["running", "debugging"])
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_a_running_loop_raises_what_asyncio_raises(outcomes, call, state):
-    assert outcomes["treadle", state, str(call)] == outcomes["asyncio", state, str(call)]
+    expected = outcomes["asyncio", state, str(call)]
+    found = outcomes["treadle", state, str(call)]
+    if found == "ValueError" and expected == "ConnectionRefusedError":
+        # asyncio looks at the time limits of TLS when it has connected
+        assert {"ssl_handshake_timeout", "ssl_shutdown_timeout"} & set(call.keywords)
+    else:
+        assert found == expected
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_a_closed_loop_raises_what_asyncio_raises(outcomes, call):
     expected = outcomes["asyncio", "closed", str(call)]
     found = outcomes["treadle", "closed", str(call)]
-    # that the loop is closed may be noticed before what asyncio notices, but not by one that works
-    assert found == expected or (found == "RuntimeError" and expected != "works")
+    # that the loop is closed, or that an argument is wrong: which is noticed first is open
+    errors = {"RuntimeError", "TypeError", "ValueError"}
+    assert (
+        found == expected
+        or {found, expected} <= errors
+        or (found == "RuntimeError" and expected != "works")
+    )

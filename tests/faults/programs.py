@@ -18,7 +18,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import treadle
 from tests.faults.world import (
     SIZE,
     BufferedEchoEnd,
@@ -74,7 +73,9 @@ async def served(
     else:
         await asyncio.gather(*[talk(world, port, client_side, *one) for one in talks])
     server.close()
-    await asyncio.wait_for(server.wait_closed(), None)
+    await server.wait_closed()
+    while server._clients:  # which it does not wait for on 3.11
+        await asyncio.sleep(0)
     for end in world.ends:
         await end.closed
 
@@ -250,6 +251,56 @@ async def raw_sockets(world: World) -> None:
     await asyncio.gather(*tasks)
 
 
+async def raw_datagrams(world: World) -> None:
+    """The user's own datagram sockets: sock_sendto, sock_recvfrom, sock_recvfrom_into."""
+    loop = world.loop
+
+    async def echo(sock: socket.socket) -> None:
+        while True:
+            try:
+                data, address = await loop.sock_recvfrom(sock, 1000)
+                world.check_datagram(b"", data)
+                await loop.sock_sendto(sock, data, address)
+            except OSError as exc:
+                world.errors.append(exc)
+                await asyncio.sleep(0)
+
+    async def ask(sock: socket.socket, token: bytes, address: Any) -> None:
+        buffer = bytearray(1000)
+        for ordinal in range(3):
+            data = message(token, ordinal, SIZE)
+            world.datagrams.add(data)
+            for _ in range(20):
+                try:
+                    async with asyncio.timeout(1):
+                        await loop.sock_sendto(sock, data, address)
+                        count, _ = await loop.sock_recvfrom_into(sock, buffer)
+                except OSError as exc:  # TimeoutError is one: then it is sent again
+                    world.errors.append(exc)
+                    continue
+                world.check_datagram(token, bytes(buffer[:count]))
+                if buffer[:count] == data:
+                    break
+            else:
+                return
+        world.finished += 1
+
+    try:
+        with socket.socket(type=socket.SOCK_DGRAM) as there:
+            there.setblocking(False)
+            there.bind(("127.0.0.1", 0))
+            address = there.getsockname()
+            token = world.new_token()
+            with socket.socket(type=socket.SOCK_DGRAM) as here:
+                here.setblocking(False)
+                echoing = loop.create_task(echo(there))
+                await ask(here, token, address)
+                echoing.cancel()
+                await asyncio.wait([echoing])
+    except OSError as exc:
+        world.errors.append(exc)
+
+
 async def watches(world: World) -> None:
     """add_reader and add_writer on a pair of sockets, of which one end echoes."""
     token = world.new_token()
@@ -366,7 +417,7 @@ async def datagrams(world: World) -> None:
     """Datagrams that are sent again until they come back, between endpoints of each kind."""
 
     def echo(end: DatagramEnd, data: bytes, address: Any) -> None:
-        world.check_at_server(data)
+        world.check_datagram(b"", data)
         end.transport.sendto(data, address)
 
     server = DatagramEnd(world, echo)
@@ -416,20 +467,17 @@ async def query(world: World, address: Any, options: Any) -> None:
     expected = b""
 
     def heard(end: DatagramEnd, data: bytes, sender: Any) -> None:
+        world.check_datagram(token, data)
         if data == expected:
             came.set()
-        elif data not in sent:  # not the echo of one that was sent again, either
-            world.wrong.append(f"client {token.hex()} received what it had not sent")
 
-    sent: list[bytes] = []
     end = DatagramEnd(world, heard)
     made = await world.attempt(world.loop.create_datagram_endpoint(lambda: end, **options))
     if made is None:
         return
     for ordinal in range(3):
         expected = message(token, ordinal, SIZE)
-        world.sent[token][:] = expected
-        sent.append(expected)
+        world.datagrams.add(expected)
         came.clear()
         for _ in range(20):
             made[0].sendto(expected, address)
@@ -451,24 +499,11 @@ ALL = (
     burst,
     streams,
     raw_sockets,
+    raw_datagrams,
     watches,
     tls,
     unix_sockets,
     datagrams,
     pipes,
 )
-NEEDS = {
-    "pipes": "connect_read_pipe",
-    "unix_sockets": "create_unix_server",
-    "datagrams": "create_datagram_endpoint",
-}
-
-
-def _possible(name: str) -> bool:
-    method = NEEDS.get(name)
-    if method is None:
-        return True
-    return getattr(treadle.Loop, method) is not getattr(asyncio.AbstractEventLoop, method)
-
-
-PROGRAMS = {program.__name__: program for program in ALL if _possible(program.__name__)}
+PROGRAMS = {program.__name__: program for program in ALL}

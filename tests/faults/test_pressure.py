@@ -88,7 +88,7 @@ def few_descriptors(spare: int) -> Iterator[Callable[[], None]]:
 def test_clients_wait_while_the_server_has_no_descriptors(
     spare: int, loop_factory: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("treadle._net.server._REST", 0.01)
+    monkeypatch.setattr("treadle._net.server._LONGEST_REST", 0.01)
     most = 6
 
     async def crowd(world: World) -> None:
@@ -123,7 +123,7 @@ def test_clients_wait_while_the_server_has_no_descriptors(
 def test_whoever_gets_no_descriptor_hears_of_it(
     spare: int, loop_factory: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("treadle._net.server._REST", 0.01)
+    monkeypatch.setattr("treadle._net.server._LONGEST_REST", 0.01)
 
     async def strangled(world: World) -> None:
         with few_descriptors(spare) as restore:

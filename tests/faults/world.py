@@ -29,6 +29,7 @@ class World:
         self.wrong: list[str] = []  # what must never happen
         self.errors: list[BaseException] = []  # what was raised to the program
         self.sent: dict[bytes, bytearray] = {}  # token -> what that client has sent so far
+        self.datagrams: set[bytes] = set()  # that have been sent, maybe more than once
         self.bound: set[bytes] = set()  # tokens that arrived at a server end
         self.ends: list[Any] = []  # protocols that were connected
         self.finished = 0  # clients that got back all that they sent
@@ -47,6 +48,11 @@ class World:
     def check_at_server(self, received: bytes) -> None:
         if not any(sent.startswith(received) for sent in self.sent.values()):
             self.wrong.append("a server received what no client had sent")
+
+    def check_datagram(self, token: bytes, data: bytes) -> None:
+        """Check what arrived at the client of this token, or (if it is empty) at a server."""
+        if data not in self.datagrams or not data.startswith(token):
+            self.wrong.append(f"a datagram came to {token.hex() or 'a server'} from nowhere")
 
     def bind(self, received: bytes) -> None:
         """Note that a server end has heard of a client; each may have one."""

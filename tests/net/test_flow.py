@@ -24,17 +24,22 @@ class Trouble(Exception):
     """Raised by protocols on purpose."""
 
 
+class Derived(bytes):
+    """Bytes of a derived class."""
+
+
 # what is sent ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, Derived])
 async def test_every_kind_of_bytes_is_sent(loop, both_sides, kind):
     transport, _, peer = await both_sides()
-    transport.write(kind(b"payload"))
+    transport.write(kind(b"pay"))
+    transport.writelines([kind(b"lo"), kind(b"ad")])
     assert await read_exactly(loop, peer, 7) == b"payload"
 
 
-@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, Derived])
 async def test_every_kind_of_bytes_is_sent_when_it_has_to_wait(loop, both_sides, kind):
     transport, _, peer = await both_sides(small=True)
     transport.write(kind(BIG))

@@ -14,7 +14,7 @@ import subprocess
 
 import pytest
 
-from tests.net.tls_wire import LOCAL, LOCALHOST, client_context, only, server_context
+from tests.net.tls_wire import LOCAL, LOCALHOST, Views, client_context, only, server_context
 from tests.net.wire import MEGABYTE, Filler, Recorder, settle
 
 pytestmark = pytest.mark.every_driver
@@ -31,24 +31,29 @@ class Trouble(Exception):
     """Raised by protocols on purpose."""
 
 
-class Tiny(Filler):
-    size = 3
-
-
-class Page(Filler):
+class Page(Views):
     size = 4096
 
 
-class Huge(Filler):
-    size = 200_000
+class Tiny(Page):
+    size = 3
 
-    def get_buffer(self, sizehint):
-        return memoryview(self.buffer)  # asyncio fills a copy of what is sliced otherwise
+
+class Huge(Page):
+    size = 200_000
 
 
 def pattern(size):
     """Bytes in which no part looks like another."""
     return random.Random(size).randbytes(size)
+
+
+async def sent(peer, data):
+    """Send; tickets before it may have made the protocol end the connection already."""
+    try:
+        await peer.send(data)
+    except OSError:
+        pass
 
 
 # receiving ------------------------------------------------------------------------------------
@@ -191,6 +196,7 @@ async def test_bytes_that_are_no_tls_end_the_connection(loop, tls):
     assert isinstance(protocol.reason, ssl.SSLError)
 
 
+@pytest.mark.treadle_only  # asyncio waits until something else arrives
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
 @pytest.mark.parametrize("factory", [Recorder, Tiny])
 def test_an_interrupt_leaves_the_loop_and_no_data_is_lost(loop, tls, kind, factory):
@@ -241,12 +247,13 @@ async def test_an_empty_buffer_ends_the_connection(loop, tls, reports):
         size = 0
 
     _, protocol, peer = await tls(Empty)
-    await peer.send(b"x")
+    await sent(peer, b"x")
     await protocol.hears("connection_lost")
     assert isinstance(protocol.reason, RuntimeError)
     assert len(reports) == 1
 
 
+@pytest.mark.treadle_only  # asyncio reports it more than once
 @pytest.mark.parametrize("wrong", [None, b"read-only", 7])
 async def test_a_buffer_that_cannot_be_filled_ends_the_connection(loop, tls, reports, wrong):
     class Wrong(Filler):
@@ -254,7 +261,7 @@ async def test_a_buffer_that_cannot_be_filled_ends_the_connection(loop, tls, rep
             return wrong
 
     _, protocol, peer = await tls(Wrong)
-    await peer.send(b"x")
+    await sent(peer, b"x")
     await protocol.hears("connection_lost")
     assert isinstance(protocol.reason, (TypeError, BufferError))
     assert len(reports) == 1

@@ -255,6 +255,21 @@ async def test_a_datagram_that_is_too_long_is_told_to_error_received(post):
     assert await there.brings(1) == [b"shorter"]
 
 
+class Shouter(Letterbox):
+    """Answers to everybody, which it is not allowed to."""
+
+    def datagram_received(self, data, addr):
+        super().datagram_received(data, addr)
+        self.transport.sendto(data, ("255.255.255.255", 9))
+
+
+async def test_what_fails_within_a_protocol_method_is_told_to_error_received(post):
+    _, there, connected, _ = await pair(post, factory=Shouter)
+    connected.sendto(b"hello")
+    await there.hears("error_received")
+    assert [isinstance(error, OSError) for error in there.errors] == [True]
+
+
 async def test_a_name_that_nobody_knows_is_told_to_error_received(post):
     transport, protocol = await post(("127.0.0.1", 0))
     transport.sendto(b"x", ("no-such-host.invalid", 9))

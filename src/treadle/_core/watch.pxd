@@ -1,5 +1,6 @@
 cimport cython
 
+from treadle._core.direct cimport number
 from treadle._core.handles cimport Handle, new_handle
 from treadle._core.invoke cimport current_context, make_future
 from treadle._core.wheel cimport Wheel
@@ -7,6 +8,7 @@ from treadle._drivers.base cimport Driver, Endpoint
 
 cdef object _Socket
 cdef object _Plain
+cdef object _InvalidState
 
 
 cdef class Watch(Endpoint):
@@ -56,6 +58,8 @@ cdef class Watches:
     cdef Watch find(self, sock)
     @cython.locals(watch=Watch)
     cdef Watch demand(self, sock)
+    @cython.locals(watch=Watch)
+    cdef leave(self, sock, future)
     cdef _give_up(self, Watch watch)
 
 

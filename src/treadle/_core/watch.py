@@ -34,11 +34,13 @@ dies: its number may be another's by then.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import weakref
 from collections.abc import Callable
 from typing import Any
 
+from treadle._core.direct import number
 from treadle._core.handles import Handle, new_handle
 from treadle._core.invoke import current_context, make_future
 from treadle._drivers.base import LASTING, READ, WRITE, Driver, Endpoint
@@ -47,6 +49,7 @@ __all__ = ["Watch", "Watches", "descriptor_of"]
 
 _Socket = socket.socket
 _Plain: Any = socket.SocketType  # `_Socket` wraps its attributes in enumerations, which takes long
+_InvalidState = asyncio.InvalidStateError
 _TCP_NUMBERS = (0, socket.IPPROTO_TCP)
 
 _LARGEST = 2**31 - 1  # of the numbers that a descriptor can have
@@ -221,8 +224,9 @@ class Watches:
 
     def _watch(self, fileobj: Any) -> Watch:
         """Return the watch of a descriptor, a new one where there is none."""
+        number = _given_number(fileobj)
         self.loop._check_closed()
-        fd = descriptor_of(fileobj)
+        fd = descriptor_of(number)
         watch = self._owner(fd)
         if watch is not None and watch.is_stale():
             self._give_up(watch)
@@ -274,7 +278,7 @@ class Watches:
 
         RuntimeError when a transport owns the descriptor.
         """
-        fd = sock.fileno() if type(sock) is _Socket else number_of(sock)
+        fd = number(sock) if type(sock) is _Socket else number_of(sock)
         owner = self.driver.owner(fd)
         if owner is None:
             return None
@@ -301,6 +305,13 @@ class Watches:
             watch.serve(sock)
         return watch
 
+    def leave(self, sock: Any, future: Any) -> None:
+        """Forget a future of `Watch.wait` that nobody waits for any more."""
+        owner = self.driver.owner(number_of(sock))
+        if isinstance(owner, Watch):  # else closed, or the number is a transport's by now
+            watch: Watch = owner
+            watch.leave(future)
+
     def _give_up(self, watch: Watch) -> None:
         """End the service for a socket that has lost its number; handles stay with the number."""
         watch.wake_all()
@@ -314,10 +325,12 @@ class Watches:
 
 def _wake(waiting: list[Any]) -> None:
     """Wake the calls in the order in which they came, and forget them."""
+    waiting.reverse()
     while waiting:
-        future = waiting.pop(0)
-        if not future.done():
-            future.set_result(None)
+        try:
+            waiting.pop().set_result(None)
+        except _InvalidState:
+            pass  # cancelled, and its call has not heard of that yet
 
 
 def _as_watch(owner: Endpoint) -> Watch:

@@ -33,5 +33,3 @@ cdef class EpollDriver(Driver):
     cdef accept(self, Listener listener)
     cdef accept_ended(self, Listener listener, int error)
     cdef drain_wake(self)
-    cdef Py_ssize_t send_to_pipe(self, int fd, data, Py_ssize_t offset) except -1
-    cdef Py_ssize_t sent(self, Py_ssize_t count) except -1

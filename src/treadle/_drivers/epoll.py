@@ -47,10 +47,10 @@ from cython.cimports.libc.errno import (
     errno,
 )
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
-from cython.cimports.libc.string import memset
 from cython.cimports.posix.time import timespec
 from cython.cimports.treadle._drivers.address import decode_address
 from cython.cimports.treadle._drivers.epoll_datagrams import receive_datagrams, send_datagram
+from cython.cimports.treadle._drivers.epoll_sending import send_bytes, send_pieces
 from cython.cimports.treadle._sys.epoll import (
     EFD_CLOEXEC,
     EFD_NONBLOCK,
@@ -78,28 +78,19 @@ from cython.cimports.treadle._sys.epoll import (
     write,
 )
 from cython.cimports.treadle._sys.python import (
-    PyBytes_AS_STRING,
     PyBytes_FromStringAndSize,
-    PyBytes_GET_SIZE,
     PyErr_CheckSignals,
     PyErr_SetFromErrno,
 )
 from cython.cimports.treadle._sys.socket import (
-    MSG_DONTWAIT,
-    MSG_NOSIGNAL,
     SOCK_CLOEXEC,
     SOCK_NONBLOCK,
     accept4,
-    iovec,
-    msghdr,
     recv,
     recv_bytes,
-    send,
-    sendmsg,
     sockaddr,
     sockaddr_storage,
     socklen_t,
-    writev,
 )
 
 from treadle._drivers.base import (
@@ -125,7 +116,6 @@ DATAGRAMS = cython.declare(cython.int, 4)
 MAX_EVENTS = cython.declare(cython.int, 1024)  # per wait; what is left is reported by the next
 SCRATCH_SIZE = cython.declare(cython.Py_ssize_t, 256 * 1024)  # bytes per receive at most
 LARGE = cython.declare(cython.Py_ssize_t, 32 * 1024)  # bytes; from here on copying costs more
-MAX_IOV = cython.declare(cython.int, 64)  # buffers per sendmsg(2)
 UNLIKELY_FD = cython.declare(cython.int, 1 << 22)  # numbers from here on are looked at first
 WAKE_DATA = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)  # no descriptor has this number
 
@@ -544,67 +534,11 @@ class EpollDriver(Driver):
 
     def send(self, connection: Connection, data, offset):
         """Send from ``data[offset:]`` what the kernel takes now; return the count, 0 when full."""
-        view: cython.Py_buffer
-        count: cython.Py_ssize_t
-        if connection.kind == PIPE:
-            return self.send_to_pipe(connection.fd, data, offset)
-        if isinstance(data, bytes):
-            count = send(
-                connection.fd,
-                PyBytes_AS_STRING(data) + offset,
-                PyBytes_GET_SIZE(data) - offset,
-                MSG_NOSIGNAL | MSG_DONTWAIT,
-            )
-        else:
-            PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
-            count = send(
-                connection.fd,
-                cython.cast(cython.p_char, view.buf) + offset,
-                view.len - offset,
-                MSG_NOSIGNAL | MSG_DONTWAIT,
-            )
-            PyBuffer_Release(cython.address(view))
-        return self.sent(count)
-
-    def send_to_pipe(self, fd, data, offset):
-        """Do what `send` does, to what may be no socket; SIGPIPE is ignored by Python."""
-        view: cython.Py_buffer
-        PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
-        count: cython.Py_ssize_t = write(
-            fd, cython.cast(cython.p_char, view.buf) + offset, view.len - offset
-        )
-        PyBuffer_Release(cython.address(view))
-        return self.sent(count)
+        return send_bytes(connection.fd, connection.kind == PIPE, data, offset)
 
     def send_many(self, connection: Connection, chunks, offset):
         """Send a sequence of bytes objects, the first from `offset` on, in one system call."""
-        vector: iovec[64]
-        message: msghdr
-        used: cython.int = 0
-        for chunk in chunks:  # the caller keeps the chunks alive and unchanged for the call
-            if used == MAX_IOV:
-                break
-            vector[used].iov_base = cython.cast(cython.p_char, PyBytes_AS_STRING(chunk)) + offset
-            vector[used].iov_len = PyBytes_GET_SIZE(chunk) - offset
-            offset = 0
-            used += 1
-        if connection.kind == PIPE:
-            return self.sent(writev(connection.fd, vector, used))
-        memset(cython.address(message), 0, cython.sizeof(msghdr))
-        message.msg_iov = vector
-        message.msg_iovlen = used
-        return self.sent(
-            sendmsg(connection.fd, cython.address(message), MSG_NOSIGNAL | MSG_DONTWAIT)
-        )
-
-    def sent(self, count):
-        """Turn the result of a send into a count; raise when the connection is broken."""
-        if count >= 0:
-            return count
-        if errno == EAGAIN or errno == EINTR:
-            return 0
-        PyErr_SetFromErrno(OSError)
-        return -1
+        return send_pieces(connection.fd, connection.kind == PIPE, chunks, offset)
 
     def send_to(self, endpoint: Datagrams, data, address):
         """Send one datagram; return False when it is worth while to try again later."""

@@ -30,3 +30,7 @@ cdef class DatagramBuffer(Marks):
     cpdef push(self, bytes data, address)
     cpdef pop(self)
     cpdef clear(self)
+
+
+cpdef flat(data)
+cpdef bytes as_bytes(data)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-__all__ = ["DEFAULT_HIGH", "DatagramBuffer", "Marks", "WriteBuffer"]
+__all__ = ["DEFAULT_HIGH", "DatagramBuffer", "Marks", "WriteBuffer", "as_bytes", "flat"]
 
 DEFAULT_HIGH = 64 * 1024  # bytes; asyncio's default
 _LOW_FRACTION = 4  # low mark = high mark / 4 unless given
@@ -117,3 +117,14 @@ class DatagramBuffer(Marks):
         """Drop everything that waits."""
         self.waiting.clear()
         self.size = 0
+
+
+def flat(data: Any) -> Any:
+    """Return a view of single bytes, or a copy where the memory is not contiguous."""
+    view = memoryview(data)
+    return view.cast("B") if view.c_contiguous else view.tobytes()
+
+
+def as_bytes(data: Any) -> bytes:
+    """Return a bytes-like object as `bytes` itself; a copy unless it is one."""
+    return data if type(data) is bytes else memoryview(data).tobytes()

@@ -2,7 +2,7 @@ cimport cython
 
 from treadle._core.invoke cimport invoke_method, invoke_method1
 from treadle._drivers.base cimport Driver, Pipe
-from treadle._net.buffer cimport WriteBuffer
+from treadle._net.buffer cimport WriteBuffer, as_bytes, flat
 
 cdef int OPEN
 cdef int FLUSHING
@@ -51,13 +51,10 @@ cdef class WritePipe(PipeTransport):
     cdef hung_up(self)
     cdef send_ready(self)
     cdef _send_failed(self, exc)
+    cdef _await_send(self)
     @cython.locals(buffer=WriteBuffer, count=Py_ssize_t)
     cdef bint _flush(self) except -1
     cdef _count_lost_write(self)
     cdef _maybe_pause(self)
     cdef _resume_protocol(self)
     cdef _tell_hooks(self, bint waiting)
-
-
-cdef _flat(data)
-cdef bytes _as_bytes(data)

@@ -35,7 +35,7 @@ from typing import Any
 from treadle._core.invoke import invoke_method, invoke_method1
 from treadle._core.log import logger
 from treadle._drivers.base import Driver, Pipe
-from treadle._net.buffer import WriteBuffer
+from treadle._net.buffer import WriteBuffer, as_bytes, flat
 
 __all__ = ["ReadPipe", "WritePipe"]
 
@@ -235,7 +235,11 @@ class ReadPipe(PipeTransport):
         """Go on after `pause_reading`; harmless when repeated."""
         if self._state == OPEN and self._paused:
             self._paused = False
-            self._driver.start_receiving(self)
+            try:
+                self._driver.start_receiving(self)
+            except OSError as exc:  # the kernel cannot watch one more
+                self._log(exc, "Fatal error: the kernel cannot watch the pipe")
+                self._force_close(exc)
 
     def drain(self, rounds: int) -> None:
         """Receive now what is there, as long as reading is not paused, so many times at most."""
@@ -350,7 +354,7 @@ class WritePipe(PipeTransport):
                 f"data argument must be a bytes-like object, not {type(data).__name__!r}"
             )
         if not isinstance(data, bytes):
-            data = _flat(data)
+            data = flat(data)
         size = len(data)
         if size == 0:
             return
@@ -370,12 +374,12 @@ class WritePipe(PipeTransport):
                 buffer.append(data, sent)
             else:
                 buffer.append(bytes(memoryview(data)[sent:]))
-            self._driver.await_send(self)
+            self._await_send()
             self._maybe_pause()
 
     def writelines(self, list_of_data: Any) -> None:
         """Send several pieces of bytes with one system call."""
-        chunks = [chunk for chunk in map(_as_bytes, list_of_data) if chunk]
+        chunks = [chunk for chunk in map(as_bytes, list_of_data) if chunk]
         if not chunks:
             return
         if self._state != OPEN:
@@ -387,8 +391,8 @@ class WritePipe(PipeTransport):
             buffer.append(chunk)
         if idle:
             self._flush()
-        if buffer.size:
-            self._driver.await_send(self)
+        if buffer.size and self._state < LOST:
+            self._await_send()
             self._maybe_pause()
 
     def send_ready(self) -> None:
@@ -400,9 +404,18 @@ class WritePipe(PipeTransport):
             self._resume_protocol()
         if buffer.size or self._state >= LOST:  # the protocol wrote, or closed
             return
-        self._driver.forget_send(self)
+        try:
+            self._driver.forget_send(self)
+        except OSError as exc:
+            self._send_failed(exc)
         if self._state == FLUSHING:
             self._lose(None)
+
+    def _await_send(self) -> None:
+        try:
+            self._driver.await_send(self)
+        except OSError as exc:  # the kernel cannot watch one more
+            self._send_failed(exc)
 
     def _flush(self) -> bool:
         """Send from the buffer once; False when the pipe broke over it."""
@@ -459,13 +472,3 @@ class WritePipe(PipeTransport):
     def _tell_hooks(self, waiting: bool) -> None:
         if self._loop._hooks is not None:
             self._loop._hooks.tell("resource_waits", self, waiting)
-
-
-def _flat(data: Any) -> Any:
-    """Return a view of single bytes, or a copy where the memory is not contiguous."""
-    view = memoryview(data)
-    return view.cast("B") if view.c_contiguous else view.tobytes()
-
-
-def _as_bytes(data: Any) -> bytes:
-    return data if isinstance(data, bytes) else memoryview(data).tobytes()

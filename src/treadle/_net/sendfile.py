@@ -24,7 +24,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from treadle._drivers.base import WRITE
-from treadle._net import sockets
+from treadle._net import attempts
+from treadle._net.sockets import until_ready
 
 __all__ = ["by_kernel", "to_socket", "to_transport"]
 
@@ -95,16 +96,16 @@ async def to_socket(
     loop: Any, sock: Any, file: Any, offset: int, count: int | None, fallback: bool
 ) -> int:
     """Do the work of ``loop.sock_sendfile``."""
-    sockets.begin(loop, sock)
+    attempts.begin(loop, sock)
     if sock.type != socket.SOCK_STREAM:
         raise ValueError("only SOCK_STREAM type sockets are supported")
     _check(file, offset, count)
 
     async def ready() -> None:
-        await sockets.until_ready(loop, sock, WRITE)
+        await until_ready(loop, sock, WRITE)
 
     async def send(data: bytes) -> None:
-        await sockets.send_all(loop, sock, data)
+        await loop.sock_sendall(sock, data)
 
     try:
         return await _send_by_kernel(sock.fileno, ready, file, offset, count)

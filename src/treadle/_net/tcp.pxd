@@ -2,7 +2,7 @@ cimport cython
 
 from treadle._core.invoke cimport invoke_method, invoke_method1
 from treadle._drivers.base cimport Connection, Driver
-from treadle._net.buffer cimport WriteBuffer
+from treadle._net.buffer cimport WriteBuffer, as_bytes, flat
 from treadle._net.upper cimport Upper
 
 cdef int READ
@@ -70,6 +70,3 @@ cdef class StreamTransport(Connection):
     cdef _resume_protocol(self)
     cdef _tell_hooks(self, bint waiting)
 
-
-cdef _flat(data)
-cdef bytes _as_bytes(data)

@@ -32,7 +32,7 @@ from typing import Any
 from treadle._core.invoke import invoke_method, invoke_method1
 from treadle._core.log import logger
 from treadle._drivers.base import READ, WRITE, Connection, Driver
-from treadle._net.buffer import DEFAULT_HIGH, WriteBuffer
+from treadle._net.buffer import DEFAULT_HIGH, WriteBuffer, as_bytes, flat
 from treadle._net.holding import hold, let_go
 from treadle._net.upper import Upper
 
@@ -283,11 +283,9 @@ class StreamTransport(Connection):
     def _find_out(self, name: str) -> Any:
         if name == "peername":
             return None if self._peer is None else self._driver.peer_name(self._peer)
-        if self.fd < 0:
-            return None
-        if name == "socket":
+        if name == "socket" and self.fd >= 0:
             return trsock.TransportSocket(self._socket())
-        if name == "sockname":
+        if name == "sockname" and self.fd >= 0:
             return self._driver.local_name(self.fd)
         return None
 
@@ -354,10 +352,10 @@ class StreamTransport(Connection):
 
     def received_into(self, count: int) -> None:
         """Hear that `count` bytes are in the protocol's buffer (called by the driver)."""
-        if self._upper is not None:
-            self._upper.lower_filled(count)
-            return
         try:
+            if self._upper is not None:
+                self._upper.lower_filled(count)
+                return
             invoke_method1(self._context, self._protocol, "buffer_updated", count)
         except (SystemExit, KeyboardInterrupt):
             raise
@@ -368,10 +366,11 @@ class StreamTransport(Connection):
         """Hear that the peer sends nothing more (called by the driver)."""
         self._eof_received = True
         if self._upper is not None:
-            self._driver.stop_receiving(self)
-            self._upper.lower_eof()
-            return
+            self._attend(self.interest & ~READ)
         try:
+            if self._upper is not None:
+                self._upper.lower_eof()
+                return
             keep_open = invoke_method(self._context, self._protocol, "eof_received")
         except (SystemExit, KeyboardInterrupt):
             raise
@@ -405,7 +404,7 @@ class StreamTransport(Connection):
         if self._drained is not None:
             raise RuntimeError("unable to write; sendfile is in progress")
         if type(data) is not bytes:
-            data = _flat(data)
+            data = flat(data)
         size = len(data)
         if size == 0:
             return
@@ -420,7 +419,7 @@ class StreamTransport(Connection):
             raise RuntimeError("Cannot call writelines() after write_eof()")
         if self._drained is not None:
             raise RuntimeError("unable to writelines; sendfile is in progress")
-        chunks = [chunk for chunk in map(_as_bytes, list_of_data) if chunk]
+        chunks = [chunk for chunk in map(as_bytes, list_of_data) if chunk]
         if not chunks:
             return
         if self._state >= LOST:
@@ -482,7 +481,7 @@ class StreamTransport(Connection):
         if idle:
             self._flush()
         if buffer.size and self._state < LOST:
-            self._driver.await_send(self)
+            self._attend(self.interest | WRITE)
             self._maybe_pause()
 
     def _keep(self, data: Any, sent: int) -> None:
@@ -577,7 +576,7 @@ class StreamTransport(Connection):
 
     def _tell_hooks(self, waiting: bool) -> None:
         if self._loop._hooks is not None:
-            self._loop._hooks.tell("resource_waits", self, waiting)
+            self._loop._hooks.tell("resource_waits", self.face(), waiting)
 
     def _make_empty_waiter(self) -> Any:
         """Return a future that is done when the buffer is empty; writing is refused until reset."""
@@ -599,13 +598,3 @@ class StreamTransport(Connection):
 
     def _reset_empty_waiter(self) -> None:
         self._drained = None
-
-
-def _flat(data: Any) -> Any:
-    """Return a view of single bytes, or a copy where the memory is not contiguous."""
-    view = memoryview(data)
-    return view.cast("B") if view.c_contiguous else view.tobytes()
-
-
-def _as_bytes(data: Any) -> bytes:
-    return data if type(data) is bytes else memoryview(data).tobytes()

@@ -1,7 +1,7 @@
 cimport cython
 
 from treadle._core.invoke cimport invoke_method
-from treadle._net.buffer cimport WriteBuffer
+from treadle._net.buffer cimport WriteBuffer, as_bytes
 from treadle._net.tcp cimport StreamTransport
 from treadle._net.tls_session cimport TlsSession
 from treadle._net.upper cimport Upper
@@ -56,6 +56,5 @@ cdef class TlsSending(Upper):
     cdef lower_resumed(self)
 
 
-cdef bytes _as_bytes(data)
 @cython.locals(joined=list, small=list, size=Py_ssize_t)
 cdef list _joined(list pieces)

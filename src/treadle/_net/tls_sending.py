@@ -15,6 +15,7 @@ from typing import Any
 
 from treadle._core.invoke import invoke_method
 from treadle._core.log import logger
+from treadle._net.buffer import as_bytes
 from treadle._net.scratch import RECORD_SIZE
 from treadle._net.tcp import StreamTransport
 from treadle._net.tls_session import TlsSession
@@ -75,11 +76,11 @@ class TlsSending(Upper):
             raise TypeError(
                 f"data argument must be a bytes-like object, not {type(data).__name__!r}"
             )
-        self._write_pieces([_as_bytes(data)])
+        self._write_pieces([as_bytes(data)])
 
     def writelines(self, list_of_data: Any) -> None:
         """Send several pieces of bytes; small ones share a record."""
-        self._write_pieces(_joined([_as_bytes(data) for data in list_of_data]))
+        self._write_pieces(_joined([as_bytes(data) for data in list_of_data]))
 
     def write_eof(self) -> None:
         """Raise NotImplementedError: TLS in asyncio has no half-closed connections."""
@@ -268,10 +269,6 @@ class TlsSending(Upper):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Set the marks, in bytes, at which the protocol is asked to pause and to resume."""
         self._lower.set_write_buffer_limits(high, low)
-
-
-def _as_bytes(data: Any) -> bytes:
-    return data if type(data) is bytes else memoryview(data).tobytes()
 
 
 def _joined(pieces: list[bytes]) -> list[bytes]:

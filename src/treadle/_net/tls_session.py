@@ -128,10 +128,12 @@ class TlsSession:
         start = 0
         used = 0
         rounds = 0
+        counted = False  # `_whole` has seen the rest, which is no whole record
         self.quiet = False
         while start < count:
             stop = self._whole(start, count)
             if stop == start:
+                counted = True
                 break
             incoming.write(scratch.inbox(start, stop))
             start = stop
@@ -144,7 +146,7 @@ class TlsSession:
                 break
         if start < count:
             self.quiet = False
-            if self._skip(start, count) > start:
+            if not counted and self._skip(start, count) > start:
                 self.more = True
             incoming.write(scratch.inbox(start, count))
         elif rounds > 1:
@@ -243,9 +245,10 @@ class TlsSession:
             start = stop
 
     def _whole(self, start: int, count: int) -> int:
-        """Return where whole records end that begin, or go on, at `start`; at least one's worth.
+        """Return where whole records end that begin, or go on, at `start`: some 16 KiB of them.
 
-        `start` itself when no record ends before `count`; then what is there was counted.
+        The bytes up to there are counted. `start` itself when no record ends before `count`; then
+        all bytes are.
         """
         self._records = 0
         if not self._framed:
@@ -270,6 +273,9 @@ class TlsSession:
                 whole = at
                 if whole - start >= RECORD_SIZE:
                     break
+        if whole > start:  # what came after it is for the next call to count
+            self._header = 0
+            self._missing = 0
         self.tail = self._header if self._header else self._partial()
         return whole
 

@@ -41,9 +41,10 @@ cdef class DatagramTransport(Datagrams):
     cdef _enter(self, int state)
     cdef _report(self, exc, str message)
     cdef _tell_error(self, exc)
+    cdef _tell_error_here(self, exc)
     @cython.locals(buffer=DatagramBuffer)
     cdef _keep(self, data, address)
-    cdef bint _send(self, data, address) except -1
+    cdef bint _send(self, data, address, bint called) except -1
     cdef _rest(self)
     cdef _count_lost_write(self)
     cdef DatagramBuffer _make_buffer(self)

@@ -240,6 +240,15 @@ class DatagramTransport(Datagrams):
         except BaseException as failure:
             self._report(failure, "protocol.error_received() failed")
 
+    def _tell_error_here(self, exc: Exception) -> None:
+        """The same in the context of whoever sends."""
+        try:
+            self._protocol.error_received(exc)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as failure:
+            self._report(failure, "protocol.error_received() failed")
+
     # sending -------------------------------------------------------------------------------
 
     def sendto(self, data: Any, addr: Any = None) -> None:
@@ -268,7 +277,9 @@ class DatagramTransport(Datagrams):
             )
             return
         idle = self._buffer is None or not self._buffer.waiting
-        if idle and (self._send(data, addr) or self._attend(self.interest | WRITE) is not None):
+        if idle and (
+            self._send(data, addr, True) or self._attend(self.interest | WRITE) is not None
+        ):
             return
         self._keep(data, addr)
 
@@ -278,12 +289,18 @@ class DatagramTransport(Datagrams):
         buffer.push(data if type(data) is bytes else bytes(data), address)
         self._maybe_pause()
 
-    def _send(self, data: Any, address: Any) -> bool:
-        """Send a datagram, or hear that it cannot be sent at all; False when the kernel is full."""
+    def _send(self, data: Any, address: Any, called: bool) -> bool:
+        """Send a datagram, or hear that it cannot be sent at all; False when the kernel is full.
+
+        `called`: by the user, maybe from a protocol method, in whose context we are already.
+        """
         try:
             return self._driver.send_to(self, data, address)
         except OSError as exc:
-            self._tell_error(exc)
+            if called:
+                self._tell_error_here(exc)
+            else:
+                self._tell_error(exc)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
@@ -297,7 +314,7 @@ class DatagramTransport(Datagrams):
             if not buffer.waiting:
                 break
             data, address = buffer.waiting[0]
-            if not self._send(data, address):
+            if not self._send(data, address, False):
                 if i == 0:
                     self._rest()
                 break

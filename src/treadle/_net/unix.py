@@ -104,6 +104,12 @@ class UnixMethods:
             raise ValueError("path was not specified, and no sock specified")
         else:
             _check_unix_stream(sock)
+        try:
+            file = SocketFile(sock) if cleanup_socket else None
+        except BaseException:
+            if ours:
+                sock.close()
+            raise
         return await serve(
             self,
             [sock],
@@ -112,7 +118,7 @@ class UnixMethods:
             backlog=backlog,
             start_serving=start_serving,
             ours=ours,
-            file=SocketFile(sock) if cleanup_socket else None,
+            file=file,
         )
 
 

@@ -16,7 +16,7 @@ class Upper:
     """The contract. A transport calls `lower_made` first and `lower_lost` last, once each.
 
     `lower_made` and `lower_lost` run in the connection's context, the others wherever their cause
-    is. What they raise is a fault in treadle, but for KeyboardInterrupt and SystemExit.
+    is. What they raise, but for KeyboardInterrupt and SystemExit, ends the connection.
     """
 
     def lower_made(self) -> None:

@@ -39,6 +39,7 @@ cdef extern from "Python.h":
 
 cdef extern from *:
     """
+    #define treadle_number_behind_header(sock) (*(int *)((char *)(sock) + sizeof(PyObject)))
     #define treadle_step_task(step) (((PyObject **)((char *)(step) + sizeof(PyObject)))[0])
     static inline int treadle_has_weakrefs(PyObject *o) {
         Py_ssize_t offset = Py_TYPE(o)->tp_weaklistoffset;
@@ -71,3 +72,4 @@ cdef extern from *:
         object context, object callback, object args) noexcept
     int raise_pending "treadle_raise_pending" () except -1
     PyObject *step_task "treadle_step_task" (PyObject *step) noexcept  # borrowed from the step
+    int number_behind_header "treadle_number_behind_header" (PyObject *sock) noexcept  # see direct
