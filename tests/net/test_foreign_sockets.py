@@ -158,6 +158,7 @@ async def test_cancelling_the_taking_of_a_socket_after_any_number_of_turns_leave
         await settle(loop)
 
 
+@pytest.mark.treadle_only  # asyncio can leave its listening sockets to the garbage collector
 @pytest.mark.parametrize("turns", range(8))
 async def test_cancelling_the_making_of_a_server_after_any_number_of_turns_leaves_nothing(
     loop, turns

@@ -54,7 +54,7 @@ class Result(unittest.TestResult):
         super().__init__()
         self._events = events
         self._counter = counter
-        self._began = 0.0
+        self._began = time.monotonic()
         self._made_before = 0
         self._outcome = "passed"
         self._text = ""
@@ -78,6 +78,7 @@ class Result(unittest.TestResult):
             loops=self._counter.made - self._made_before,
             text=self._text[-TEXT:],
         )
+        self._began = time.monotonic()  # a test of a class that is skipped does not start
 
     def addError(self, test: unittest.TestCase, err: Any) -> None:
         super().addError(test, err)
