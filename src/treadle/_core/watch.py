@@ -371,7 +371,7 @@ def number_of(sock: Any) -> int:
 
 def descriptor_of(fileobj: Any) -> int:
     """Return the descriptor of a number or of an object with ``fileno()``; ValueError otherwise."""
-    fd = _given_number(fileobj)
+    fd: int = _given_number(fileobj)
     if fd < 0:
         raise ValueError(f"Invalid file descriptor: {fd}")
     return fd

@@ -92,4 +92,4 @@ def new_event_loop() -> Loop:
     ...     type(runner.get_loop())
     <class 'treadle.Loop'>
     """
-    return Loop()  # type: ignore[abstract]
+    return Loop()
