@@ -338,6 +338,31 @@ def test_what_the_child_drops_is_closed_there_only_and_without_a_warning(loop, c
     loop.run_until_complete(protocol.hears(b"still there?"))
 
 
+@treadle_only  # asyncio's own has no such promise
+def test_an_endpoint_that_the_child_drops_is_closed_there_without_a_warning(loop):
+    transport, _ = loop.run_until_complete(
+        loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+    )
+    number = transport.get_extra_info("socket").fileno()
+
+    def child():
+        warned = []
+        warnings.showwarning = lambda *args, **kw: warned.append(str(args[0]))
+        sys.unraisablehook = lambda args: warned.append(str(args.exc_value))
+        warnings.simplefilter("always")
+        transport.__del__()
+        try:
+            os.fstat(number)
+        except OSError:
+            return warned
+        return "still open"
+
+    assert forked(child) == []
+    os.fstat(number)  # still the parent's
+    transport.close()
+    loop.run_until_complete(asyncio.sleep(0))
+
+
 @treadle_only  # asyncio's epoll set forgets the listening socket
 def test_a_server_that_the_child_closes_goes_on_in_the_parent(loop):
     came = asyncio.Event()

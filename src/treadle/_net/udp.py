@@ -88,9 +88,10 @@ class DatagramTransport(Datagrams):
 
     def __del__(self) -> None:
         if self.fd >= 0 and self._state != CLOSED:
-            warnings.warn(
-                f"unclosed transport {self!r}", ResourceWarning, stacklevel=1, source=self
-            )
+            if not self._loop._inherited:
+                warnings.warn(
+                    f"unclosed transport {self!r}", ResourceWarning, stacklevel=1, source=self
+                )
             self._release()
 
     # life ----------------------------------------------------------------------------------
