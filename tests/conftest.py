@@ -33,6 +33,8 @@ FACTORIES: dict[str, Callable[[], Any]] = {
     "treadle-selector": lambda: treadle.Loop(driver="selector"),
 }
 DEFAULT_DRIVER = make_driver().name
+# "0": not on asyncio's loop, for a second run with the same Python
+WITH_ASYNCIO = os.environ.get("TREADLE_TEST_ASYNCIO", "1") != "0"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,7 +55,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "loop_factory" not in metafunc.fixturenames:
         return
     marks = {mark.name for mark in metafunc.definition.iter_markers()}
-    names = [] if "treadle_only" in marks else ["asyncio"]
+    names = [] if "treadle_only" in marks or not WITH_ASYNCIO else ["asyncio"]
     names.append("treadle")
     if "every_driver" in marks and DEFAULT_DRIVER != "selector":
         names.append("treadle-selector")

@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import stat
+import sys
 import tty
 import warnings
 
@@ -38,6 +39,11 @@ def terminal():
     tty.setraw(slave)
     with open(master, "r+b", 0) as ours, open(slave, "r+b", 0) as theirs:
         yield ours, theirs
+
+
+def is_old_asyncio(loop):
+    """Say whether the loop is asyncio's own, of a Python before 3.12."""
+    return sys.version_info < (3, 12) and isinstance(loop, asyncio.BaseEventLoop)
 
 
 async def drain(loop, file, size):
@@ -103,6 +109,8 @@ async def test_a_paused_pipe_reads_nothing_and_does_not_hear_the_end(loop, pipe)
 
 
 async def test_reading_may_be_paused_by_connection_made(loop, pipe):
+    if is_old_asyncio(loop):
+        pytest.skip("asyncio of Python 3.11 starts to read all the same")
     reading, writing = pipe
 
     class Shy(Recorder):
@@ -121,6 +129,8 @@ async def test_reading_may_be_paused_by_connection_made(loop, pipe):
 
 
 async def test_closing_a_reader_ends_it_once_and_closes_the_file(loop, pipe):
+    if is_old_asyncio(loop):
+        pytest.skip("a pipe's transport has no is_reading in the asyncio of Python 3.11")
     reading, writing = pipe
     transport, protocol = await loop.connect_read_pipe(Recorder, reading)
     writing.write(b"never read")
