@@ -20,6 +20,7 @@ import pytest
 
 TIMES = 200
 SLACK = TIMES // 4  # caches and freelists; a leak of one per operation is TIMES
+ATTEMPTS = 4  # a leak shows in each; threads and caches of others do not
 
 pytestmark = [pytest.mark.every_driver, pytest.mark.treadle_only]
 
@@ -245,14 +246,22 @@ def test_counts_are_afterwards_what_they_were(
         unused = taken.getsockname()[1]
         try:
             loop.run_until_complete(repeat(TIMES // 2))
-            before = counts(loop)
-            loop.run_until_complete(repeat(TIMES))
-            after = counts(loop)
+            grown: dict[str, int] = {}
+            for _ in range(ATTEMPTS):
+                before = counts(loop)
+                loop.run_until_complete(repeat(TIMES))
+                after = counts(loop)
+                grown = {
+                    name: after[name] - before[name]
+                    for name in after
+                    if after[name] - before[name] > SLACK
+                }
+                if not grown:
+                    break
             loop.run_until_complete(loop.shutdown_default_executor())
         finally:
             loop.close()
-    grown = {name: after[name] - before[name] for name in after}
-    assert {name: by for name, by in grown.items() if by > SLACK} == {}
+    assert grown == {}
 
 
 def test_a_reference_too_many_is_seen(loop_factory: Callable[[], Any]) -> None:
