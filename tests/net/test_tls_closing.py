@@ -12,6 +12,7 @@ import pytest
 
 from tests.net.tls_wire import LOCAL, TlsPeer, client_context, server_context
 from tests.net.wire import MEGABYTE, Filler, Recorder, reset, settle
+from treadle._net.tls import LINGER
 
 pytestmark = pytest.mark.every_driver
 
@@ -25,6 +26,12 @@ class Trouble(Exception):
 
 def end_it(transport, how):
     getattr(transport, how)()
+
+
+async def reading_stops(loop, transport):
+    """Wait until the transport takes nothing more from the peer."""
+    while "read=polling" in repr(transport):
+        await settle(loop, 1)
 
 
 # we end it ------------------------------------------------------------------------------------
@@ -136,19 +143,147 @@ async def test_being_cut_off_is_no_error_on_our_side(loop, tls):
     assert protocol.reason is None
 
 
-async def test_an_endless_peer_does_not_keep_buffered_data_from_being_sent(loop, tls):
-    if loop.__class__.__module__.startswith("asyncio"):
-        pytest.skip("asyncio breaks off with an error")
+@pytest.mark.treadle_only  # asyncio breaks off with an error
+@pytest.mark.parametrize("size", [40_000, MUCH])  # less than the high mark, and more
+@pytest.mark.parametrize("slowly", [False, True])
+async def test_a_peer_that_sends_much_still_gets_what_was_buffered(loop, tls, size, slowly):
     transport, protocol, peer = await tls(small=True)
-    data = bytes(range(256)) * 2000
+    data = bytes(i % 251 for i in range(size))
     transport.write(data)
     transport.close()
+    pushing = asyncio.ensure_future(peer.send(bytes(LINGER + LINGER // 2)))
+    await reading_stops(loop, transport)
+    received = b""
+    while part := await peer.gets_some():
+        received += part
+        if slowly:
+            await settle(loop, 1)
+    assert received == data  # and then our farewell
+    await pushing
+    await peer.send_raw(peer.farewell())
+    await protocol.hears("connection_lost")
+    assert protocol.reason is None
+    assert protocol.data == b""
+
+
+@pytest.mark.treadle_only  # asyncio breaks off with an error
+@pytest.mark.parametrize("size", [40_000, MUCH])
+async def test_who_closed_is_not_asked_to_pause_and_is_asked_to_resume(loop, tls, size):
+    transport, protocol, peer = await tls(small=True)
+    transport.write(bytes(size))
+    paused = protocol.calls.count("pause_writing")
+    transport.close()
+    pushing = asyncio.ensure_future(peer.send(bytes(LINGER + LINGER // 2)))
+    await reading_stops(loop, transport)
+    await peer.gets(size)
+    await pushing
+    await peer.send_raw(peer.farewell())
+    await protocol.hears("connection_lost")
+    assert protocol.calls.count("pause_writing") == paused == (size == MUCH)
+    assert protocol.calls.count("resume_writing") == paused
+
+
+@pytest.mark.treadle_only  # asyncio breaks off with an error
+async def test_a_peer_that_does_not_read_cannot_fill_the_line_for_nothing(loop, tls):
+    transport, protocol, peer = await tls(small=True)
+    transport.write(bytes(MUCH))
+    transport.close()
+    sent = 0
+
+    async def push():
+        nonlocal sent
+        while sent < 64 * MEGABYTE:
+            await peer.send(bytes(65536))
+            sent += 65536
+
+    pushing = asyncio.ensure_future(push())
+    await reading_stops(loop, transport)
+    await settle(loop, 20)
+    assert sent < 16 * MEGABYTE  # most of it lies in the kernel
+    assert "connection_lost" not in protocol.calls
+    transport.abort()
+    await protocol.hears("connection_lost")
+    with pytest.raises(OSError):
+        await pushing
+
+
+@pytest.mark.treadle_only  # asyncio breaks off with an error
+async def test_an_endless_peer_is_cut_off_when_it_has_what_was_buffered(loop, tls):
+    transport, protocol, peer = await tls(small=True)
+    transport.write(bytes(MUCH))
+    transport.close()
+
+    async def push():
+        while True:
+            await peer.send(bytes(65536))
+
+    async def read():
+        while True:
+            await peer.gets_some()
+
+    pushing = asyncio.ensure_future(push())
+    await reading_stops(loop, transport)
+    reading = asyncio.ensure_future(read())
+    await protocol.hears("connection_lost")
+    assert protocol.reason is None
+    assert transport.get_write_buffer_size() == 0
+    reading.cancel()
+    await asyncio.wait([pushing, reading])
+    assert isinstance(pushing.exception(), OSError)
+    if not reading.cancelled():
+        reading.exception()
+
+
+@pytest.mark.treadle_only  # asyncio breaks off with an error
+async def test_a_peer_that_sends_much_and_resets_is_heard(loop, tls):
+    transport, protocol, peer = await tls(small=True)
+    transport.write(bytes(MUCH))
+    transport.close()
     pushing = asyncio.ensure_future(peer.send(bytes(MUCH)))
-    assert await peer.gets(len(data)) == data
-    peer.close()
+    await reading_stops(loop, transport)
     pushing.cancel()
     await asyncio.wait([pushing])
+    reset(peer.sock)
     await protocol.hears("connection_lost")
+    assert isinstance(protocol.reason, OSError)
+
+
+@pytest.mark.treadle_only  # asyncio breaks off with an error
+async def test_a_peer_that_sends_much_and_hangs_up_is_heard(loop, tls):
+    transport, protocol, peer = await tls(small=True)
+    data = bytes(MUCH)
+    transport.write(data)
+    transport.close()
+    pushing = asyncio.ensure_future(peer.send(bytes(LINGER + LINGER // 2)))
+    await reading_stops(loop, transport)
+    assert await peer.reads_all() == data
+    await pushing
+    peer.sock.shutdown(socket.SHUT_WR)
+    await protocol.hears("connection_lost")
+    assert protocol.reason is None
+
+
+@pytest.mark.treadle_only  # asyncio goes on as if nothing had happened
+async def test_aborting_when_asked_to_resume_ends_it_at_once(loop, tls):
+    class Aborts(Recorder):
+        def resume_writing(self):
+            super().resume_writing()
+            self.transport.abort()
+
+    transport, protocol, peer = await tls(Aborts, small=True)
+    transport.write(bytes(MUCH))
+    transport.close()
+    pushing = asyncio.ensure_future(peer.send(bytes(MUCH)))
+    await reading_stops(loop, transport)
+    await peer.gets(MUCH // 2)
+    reading = asyncio.ensure_future(peer.gets(MUCH))
+    await protocol.hears("connection_lost")
+    assert protocol.calls[-2:] == ["resume_writing", "connection_lost"]
+    reading.cancel()
+    await asyncio.wait([pushing, reading])
+    for task in (pushing, reading):
+        if not task.cancelled():
+            task.exception()
 
 
 async def test_a_shutdown_that_takes_too_long_is_given_up(loop, tls):

@@ -81,7 +81,7 @@ class TlsPeer:
         """Receive so many bytes."""
         data = b""
         while len(data) < size:
-            part = await self._until(lambda: self.session.read(65536))
+            part = await self.gets_some()
             assert part, f"the stream ended after {len(data)} of {size} bytes"
             data += part
         return data
@@ -89,9 +89,13 @@ class TlsPeer:
     async def reads_all(self) -> bytes:
         """Receive until the farewell of the other side."""
         data = b""
-        while part := await self._until(lambda: self.session.read(65536)):
+        while part := await self.gets_some():
             data += part
         return data
+
+    async def gets_some(self) -> bytes:
+        """Receive some bytes; none after the farewell of the other side."""
+        return await self._until(lambda: self.session.read(65536))
 
     def take_tickets(self) -> None:
         """Take what the server has sent behind its handshake; unread, it would make a reset."""

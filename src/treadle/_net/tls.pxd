@@ -25,7 +25,9 @@ cdef class TlsTransport(TlsSending):
     cdef object _shutdown_timeout
     cdef object _waiter
     cdef object _timer
+    cdef Py_ssize_t _dropped_before
     cdef Py_ssize_t _dropped
+    cdef bint _peer_waits
     cdef bint _fills
     cdef bint _paused
     cdef bint _told_end
@@ -43,6 +45,7 @@ cdef class TlsTransport(TlsSending):
     cdef lower_filled(self, Py_ssize_t count)
     cdef lower_eof(self)
     cdef lower_lost(self, exc)
+    cdef lower_resumed(self)
 
     @cython.locals(done=bint)
     cdef _shake(self)
@@ -63,7 +66,8 @@ cdef class TlsTransport(TlsSending):
     @cython.locals(over=bint)
     cdef _say_goodbye(self)
     @cython.locals(session=TlsSession)
-    cdef _drop(self)
+    cdef _drop(self, Py_ssize_t count)
+    cdef bint _is_too_much(self, Py_ssize_t count) except -1
     cdef _end_soon(self)
     cdef _report(self, exc, str message)
 

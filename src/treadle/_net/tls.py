@@ -19,6 +19,12 @@ before it heard of that is dropped; but a peer that goes on sending is cut off a
 or just ends the stream, the protocol hears ``eof_received`` and the connection is closed: TLS in
 asyncio has no half-closed connections.
 
+Hazard: a socket that is closed with bytes in it that nobody has read resets the connection, and
+what the kernel had not delivered yet is lost. So while the transport below still holds bytes of
+ours, `LINGER` bytes from the peer only make us stop reading (`_peer_waits`). When it has handed all
+to the kernel, `lower_resumed` tells, and the peer may send as much again: it takes what is ours,
+finds the farewell, and answers.
+
 Hazards. Each call of a protocol method may do anything with this transport, so it comes last, or
 the state is looked at again. Protocol methods run in the connection's context, which cannot be
 entered twice: what is called from inside of it says so.
@@ -50,7 +56,7 @@ _LOST = LOST
 
 _STATE_NAMES = {HANDSHAKE: "handshake", OPEN: "open", SHUTTING: "closing", CLOSING: "closing"}
 
-LINGER = 256 * 1024  # bytes that a peer may go on sending after our farewell
+LINGER = 256 * 1024  # bytes that a peer may send on: while ours wait, and after our farewell
 _FILL_SIZE = 64 * 1024  # received at once for a protocol that has its own buffer
 _INBOX_SIZE = INBOX_SIZE
 _LINGER = LINGER
@@ -89,7 +95,9 @@ class TlsTransport(TlsSending):
         self._lower_ended = False  # the stream below has ended
         self._handshaken = False  # there is something to tell about the peer
         self._said_goodbye = False
-        self._dropped = 0  # bytes that came after `close`
+        self._dropped_before = 0  # bytes that came after `close`, while ours waited below
+        self._dropped = 0  # bytes that came after `close`, when ours were with the kernel
+        self._peer_waits = False  # the peer has sent too much: it waits until ours are sent
         self.set_protocol(protocol)
 
     @property  # type: ignore[misc]
@@ -239,7 +247,7 @@ class TlsTransport(TlsSending):
                 self._shake()
         elif self._state == _SHUTTING:
             self._session.feed(count)
-            self._drop()
+            self._drop(count)
 
     def _hand_over(self, count: int) -> None:
         """Give the protocol what lies in the plain buffer, then see to the rest."""
@@ -375,6 +383,7 @@ class TlsTransport(TlsSending):
         self._timer = self._loop.call_later(
             self._shutdown_timeout, self._shutdown_timed_out, context=self._context
         )
+        self._lower.resume_reading()
         self._say_goodbye()
 
     def _say_goodbye(self) -> None:
@@ -387,7 +396,6 @@ class TlsTransport(TlsSending):
             self._end_soon()  # the peer speaks no TLS any more; it would take ours for data
             return
         if self._held is not None:
-            self._lower.resume_reading()
             return
         self._said_goodbye = True
         try:
@@ -401,20 +409,42 @@ class TlsTransport(TlsSending):
         if over or self._lower_ended:
             self._end_soon()
         else:
-            self._drop()
-            self._lower.resume_reading()
+            self._drop(0)
 
-    def _drop(self) -> None:
-        """Forget what came after our farewell; end when the peer has said its own."""
+    def _drop(self, count: int) -> None:
+        """Forget what has come, `count` more bytes of TLS; end when the peer has said farewell."""
         session = self._session
-        self._dropped += session.drop()
+        session.drop()
         if session.failure is not None:
             self._flush()
             self._fatal_error(session.failure, "Fatal error on SSL protocol")
-        elif session.ended or self._dropped > _LINGER:
+        elif session.ended or self._is_too_much(count):
             self._end_soon()
         elif not self._said_goodbye:
             self._say_goodbye()
+
+    def _is_too_much(self, count: int) -> bool:
+        """Count what the peer sends after `close`; say whether to wait for its farewell no longer.
+
+        While bytes of ours wait, it may have to wait as well.
+        """
+        if not self._lower.get_write_buffer_size():
+            self._dropped += count
+            return self._dropped > _LINGER
+        self._dropped_before += count
+        if self._dropped_before > _LINGER and not self._peer_waits:
+            self._peer_waits = True
+            self._lower.pause_reading()
+            self._lower.set_write_buffer_limits(0)  # `lower_resumed` shall tell: nothing waits
+        return False
+
+    def lower_resumed(self) -> None:
+        """Hear that the transport below holds little, nothing at all when the peer waits for it."""
+        TlsSending.lower_resumed(self)
+        if self._peer_waits and self._state == _SHUTTING:
+            self._peer_waits = False
+            self._lower.resume_reading()
+            self._drop(0)
 
     def _end_soon(self) -> None:
         self._lower.pause_reading()

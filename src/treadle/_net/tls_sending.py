@@ -210,8 +210,12 @@ class TlsSending(Upper):
     # flow control --------------------------------------------------------------------------
 
     def lower_paused(self) -> None:
-        """Hear that the transport below holds much; runs in the writer's context."""
-        self._become_full(_LOWER_FULL)
+        """Hear that the transport below holds much; runs in the writer's context.
+
+        After `close` the protocol is not asked to pause any more: it cannot write.
+        """
+        if self._state < _SHUTTING:
+            self._become_full(_LOWER_FULL)
 
     def lower_resumed(self) -> None:
         """Hear that the transport below holds little again."""
