@@ -6,6 +6,7 @@ import asyncio
 import gc
 import socket
 import ssl
+import sys
 import weakref
 
 import pytest
@@ -203,7 +204,7 @@ async def test_a_peer_that_does_not_read_cannot_fill_the_line_for_nothing(loop, 
     assert "connection_lost" not in protocol.calls
     transport.abort()
     await protocol.hears("connection_lost")
-    with pytest.raises(OSError):
+    with pytest.raises(ConnectionError):
         await pushing
 
 
@@ -329,6 +330,8 @@ async def test_abort_ends_it_at_once(loop, tls):
 @pytest.mark.parametrize("second", ["close", "abort"])
 @pytest.mark.parametrize("first", ["close", "abort"])
 async def test_ending_it_twice_is_heard_once(loop, tls, first, second):
+    if isinstance(loop, asyncio.BaseEventLoop) and sys.version_info < (3, 12):
+        pytest.skip("asyncio of some Python 3.11 fails over the second time")
     transport, protocol, peer = await tls()
     end_it(transport, first)
     end_it(transport, second)
