@@ -11,7 +11,13 @@ import weakref
 
 import pytest
 
-from tests.net.tls_wire import LOCAL, TlsPeer, client_context, server_context
+from tests.net.tls_wire import (
+    LOCAL,
+    TlsPeer,
+    client_context,
+    reading_stops,
+    server_context,
+)
 from tests.net.wire import MEGABYTE, Filler, Recorder, reset, settle
 from treadle._net.tls import LINGER
 
@@ -27,12 +33,6 @@ class Trouble(Exception):
 
 def end_it(transport, how):
     getattr(transport, how)()
-
-
-async def reading_stops(loop, transport):
-    """Wait until the transport takes nothing more from the peer."""
-    while "read=polling" in repr(transport):
-        await settle(loop, 1)
 
 
 async def send_too_much(loop, transport, peer):
@@ -212,7 +212,7 @@ async def test_a_peer_that_does_not_read_cannot_fill_the_line_for_nothing(loop, 
     assert "connection_lost" not in protocol.calls
     transport.abort()
     await protocol.hears("connection_lost")
-    with pytest.raises(OSError):
+    with pytest.raises(ConnectionError):
         await pushing
 
 
