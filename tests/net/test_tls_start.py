@@ -8,8 +8,17 @@ import ssl
 
 import pytest
 
-from tests.net.tls_wire import LOCAL, OTHER, TlsPeer, Views, client_context, server_context
+from tests.net.tls_wire import (
+    LOCAL,
+    OTHER,
+    TlsPeer,
+    Views,
+    client_context,
+    reading_stops,
+    server_context,
+)
 from tests.net.wire import Filler, Recorder, reset, settle
+from treadle._net.tls import LINGER
 
 pytestmark = pytest.mark.every_driver
 
@@ -219,6 +228,39 @@ async def test_tls_runs_in_tls(loop, factory, size):
     await client.hears("connection_lost")
     await served.hears("connection_lost")
     assert (client.reason, served.reason) == (None, None)
+    server.close()
+
+
+@pytest.mark.treadle_only  # asyncio breaks off with an error
+async def test_in_tls_too_a_peer_that_sends_much_gets_what_was_buffered(loop):
+    served = Recorder()
+    server = await loop.create_server(lambda: served, LOCAL, 0, ssl=server_context())
+    server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    sock.setblocking(False)
+    await loop.sock_connect(sock, server.sockets[0].getsockname())
+    outer, client = await loop.create_connection(
+        Recorder, sock=sock, ssl=client_context(), server_hostname="localhost"
+    )
+    await served.hears("connection_made")
+    theirs, ours = await asyncio.gather(
+        loop.start_tls(served.transport, served, server_context(OTHER), server_side=True),
+        loop.start_tls(outer, client, client_context(OTHER), server_hostname="other.example"),
+    )
+    theirs.pause_reading()
+    data = bytes(i % 251 for i in range(500_000))
+    ours.write(data)
+    ours.close()
+    theirs.write(bytes(LINGER))
+    await reading_stops(loop, ours)
+    theirs.write(bytes(LINGER // 2))
+    theirs.resume_reading()
+    await served.hears("connection_lost")
+    await client.hears("connection_lost")
+    assert served.data == data
+    assert (client.reason, served.reason) == (None, None)
+    assert client.data == b""
     server.close()
 
 

@@ -35,6 +35,12 @@ def only(context: ssl.SSLContext, version: ssl.TLSVersion) -> ssl.SSLContext:
     return context
 
 
+async def reading_stops(loop: Any, transport: Any) -> None:
+    """Wait until a transport of treadle's takes nothing more from the peer."""
+    while "read=polling" in repr(transport):
+        await settle(loop, 1)
+
+
 class Views(Filler):
     """A filler that gives a view: asyncio would fill a slice of the array, which is a copy."""
 
