@@ -12,6 +12,7 @@ import faulthandler
 import importlib
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -153,6 +154,9 @@ def chosen(wish: dict[str, Any], suite: Any) -> tuple[list[unittest.TestCase], l
 
 def main() -> None:
     """Run the tests that are asked for."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # a shell ignores it for what runs in the background; tests of Ctrl-C would wait for ever
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     wish = json.loads(sys.argv[1])
     events = Events(wish)
     events.wind()
