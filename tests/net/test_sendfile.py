@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import io
 import os
+import re
 import socket
 import tempfile
 
@@ -271,6 +273,25 @@ async def test_a_file_that_cannot_be_read_raises(loop, line, tmp_path):
 
 
 @pytest.mark.treadle_only
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+async def test_a_disk_that_fails_in_the_middle_raises_and_the_position_tells_how_far_it_got(
+    loop, line, file, monkeypatch, error
+):
+    ours, theirs = line
+    send = os.sendfile
+
+    def failing(out, source, offset, count):
+        if offset >= 1000:
+            raise OSError(error, os.strerror(error))
+        return send(out, source, offset, min(count, 1000 - offset))
+
+    monkeypatch.setattr(os, "sendfile", failing)
+    with pytest.raises(OSError, match=re.escape(os.strerror(error))):
+        await loop.sock_sendfile(ours, file)
+    assert file.tell() == 1000
+    assert await read_exactly(loop, theirs, 1000) == DATA[:1000]
+
+
 async def test_the_loop_turns_while_a_receiver_keeps_up(loop, line, file):
     ours, theirs = line
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
