@@ -179,12 +179,8 @@ def test_the_public_names_are_those_that_treadle_offers():
         for name, value in vars(treadle).items()
         if not name.startswith("_") and not isinstance(value, ModuleType)
     }
-    public.discard("annotations")  # of __future__
+    public -= {"annotations", "Any", "TYPE_CHECKING"}  # what the module itself imports
     assert public == {name for name in treadle.__all__ if not name.startswith("_")}
-
-
-def test_the_public_names_are_sorted():
-    assert treadle.__all__ == sorted(treadle.__all__)
 
 
 @pytest.mark.parametrize("name", ["Loop"])

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from treadle import _build  # first: it decides which modules are taken
-from treadle import aio
+from treadle import (
+    _build,  # first: it decides which modules are taken
+    aio,
+)
 from treadle._core.hooks import Hooks
 from treadle.aio import EventLoopPolicy, Loop, Runner, install, new_event_loop, run
 
@@ -58,9 +60,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "COMPILED",
     "Barrier",
     "BoundedSemaphore",
-    "COMPILED",
     "Condition",
     "Event",
     "EventLoopPolicy",
