@@ -1,5 +1,6 @@
 """Run tox with every CPython from 3.11 that is on this machine, pyenv's included.
 
+As many environments at a time as there are processors; `ROOT/.tox/NAME/log` has what each printed.
 Arguments are handed on to pytest.
 """
 
@@ -16,6 +17,7 @@ FIRST = (3, 11)
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = ("compiled", "pure")
 _NAME = re.compile(r"python3\.(\d+)")
+_CLOSING = re.compile(r"\d+ (passed|failed|errors?|deselected)\b")
 
 
 def folders() -> list[Path]:
@@ -73,16 +75,28 @@ def main() -> int:
         sys.executable,
         "-m",
         "tox",
-        "run",
+        "run-parallel",
+        "--parallel",
+        str(min(os.cpu_count() or 1, len(environments))),
         "-e",
         ",".join(environments),
         "--discover",
     ]
     command += [str(path) for path in found.values()]
     environment = {key: value for key, value in os.environ.items() if key != "TREADLE_PURE"}
-    return subprocess.run(
+    code = subprocess.run(
         [*command, "--", *sys.argv[1:]], cwd=ROOT, env=environment, check=False
     ).returncode
+    for name in environments:
+        print(f"{name}: {closing_line(name)}")
+    return code
+
+
+def closing_line(name: str) -> str:
+    """Return pytest's last word in an environment; tox shows whole outputs of failures only."""
+    logs = sorted((ROOT / ".tox" / name / "log").glob("*commands*.log"))
+    lines = logs[-1].read_text(errors="replace").split("\n") if logs else []
+    return next((line for line in reversed(lines) if _CLOSING.search(line)), "no result")
 
 
 if __name__ == "__main__":
