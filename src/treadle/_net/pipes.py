@@ -36,6 +36,7 @@ from treadle._core.invoke import invoke_method, invoke_method1
 from treadle._core.log import logger
 from treadle._drivers.base import Driver, Pipe
 from treadle._net.buffer import WriteBuffer, as_bytes, flat
+from treadle._net.failures import note, report
 
 __all__ = ["ReadPipe", "WritePipe"]
 
@@ -169,18 +170,10 @@ class PipeTransport(Pipe):
         self._state = state
 
     def _report(self, exc: BaseException, message: str) -> None:
-        self._loop.call_exception_handler(
-            {
-                "message": message,
-                "exception": exc,
-                "transport": self,
-                "protocol": self._protocol,
-            }
-        )
+        report(self._loop, self, self._protocol, exc, message)
 
     def _log(self, exc: BaseException, message: str) -> None:
-        if self._loop.get_debug():
-            logger.debug("%r: %s", self, message, exc_info=exc)
+        note(self._loop, self, exc, message)
 
     def set_protocol(self, protocol: Any) -> None:
         """Have `protocol` hear what happens from now on."""

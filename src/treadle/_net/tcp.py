@@ -33,6 +33,7 @@ from treadle._core.invoke import invoke_method, invoke_method1
 from treadle._core.log import logger
 from treadle._drivers.base import READ, WRITE, Connection, Driver
 from treadle._net.buffer import DEFAULT_HIGH, WriteBuffer, as_bytes, flat
+from treadle._net.failures import report, report_fatal
 from treadle._net.holding import hold, let_go
 from treadle._net.upper import Upper
 
@@ -225,22 +226,11 @@ class StreamTransport(Connection):
         self._state = state
 
     def _fatal_error(self, exc: BaseException, message: str = "Fatal error on transport") -> None:
-        if isinstance(exc, OSError):
-            if self._loop.get_debug():
-                logger.debug("%r: %s", self, message, exc_info=exc)
-        else:
-            self._report(exc, message)
+        report_fatal(self._loop, self, self._protocol, exc, message)
         self._force_close(exc)
 
     def _report(self, exc: BaseException, message: str) -> None:
-        self._loop.call_exception_handler(
-            {
-                "message": message,
-                "exception": exc,
-                "transport": self,
-                "protocol": self._protocol,
-            }
-        )
+        report(self._loop, self, self._protocol, exc, message)
 
     # protocol and extra information --------------------------------------------------------
 

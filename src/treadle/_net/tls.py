@@ -40,6 +40,7 @@ from typing import Any
 
 from treadle._core.invoke import invoke_method, invoke_method1
 from treadle._core.log import logger
+from treadle._net.failures import report, report_fatal
 from treadle._net.footing import Footing
 from treadle._net.scratch import INBOX_SIZE, Scratch
 from treadle._net.tcp import StreamTransport
@@ -499,22 +500,11 @@ class TlsTransport(TlsSending):
             protocol.connection_lost(exc)
 
     def _fatal_error(self, exc: BaseException, message: str = "Fatal error on transport") -> None:
-        if isinstance(exc, OSError):
-            if self._loop.get_debug():
-                logger.debug("%r: %s", self, message, exc_info=exc)
-        else:
-            self._report(exc, message)
+        report_fatal(self._loop, self, self._protocol, exc, message)
         self._force_close(exc)
 
     def _report(self, exc: BaseException, message: str) -> None:
-        self._loop.call_exception_handler(
-            {
-                "message": message,
-                "exception": exc,
-                "transport": self,
-                "protocol": self._protocol,
-            }
-        )
+        report(self._loop, self, self._protocol, exc, message)
 
     # protocol and extra information --------------------------------------------------------
 

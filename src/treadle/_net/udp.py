@@ -32,6 +32,7 @@ from treadle._core.invoke import invoke_method1, invoke_method2
 from treadle._core.log import logger
 from treadle._drivers.base import READ, WRITE, Datagrams, Driver
 from treadle._net.buffer import DEFAULT_HIGH, DatagramBuffer
+from treadle._net.failures import report, report_fatal
 from treadle._net.holding import hold, let_go
 
 __all__ = ["DatagramTransport"]
@@ -187,22 +188,11 @@ class DatagramTransport(Datagrams):
         self._state = state
 
     def _fatal_error(self, exc: BaseException, message: str = "Fatal error on transport") -> None:
-        if isinstance(exc, OSError):
-            if self._loop.get_debug():
-                logger.debug("%r: %s", self, message, exc_info=exc)
-        else:
-            self._report(exc, message)
+        report_fatal(self._loop, self, self._protocol, exc, message)
         self._force_close(exc)
 
     def _report(self, exc: BaseException, message: str) -> None:
-        self._loop.call_exception_handler(
-            {
-                "message": message,
-                "exception": exc,
-                "transport": self,
-                "protocol": self._protocol,
-            }
-        )
+        report(self._loop, self, self._protocol, exc, message)
 
     # what the user asks --------------------------------------------------------------------
 
