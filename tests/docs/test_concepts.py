@@ -65,8 +65,10 @@ def anchors_of(page: Path) -> set[str]:
 )
 def test_a_program_prints_what_its_page_says(example: Example, plain: str) -> None:
     program, printed = example.parsed
-    done = run_python(program, TREADLE_PURE=plain)
-    assert (done.returncode, done.stderr, done.stdout) == (0, "", printed)
+    done = run_python(program, TREADLE_PURE=plain, PYTHONWARNINGS="error", NO_COLOR="1")
+    assert done.stderr == ""
+    assert done.stdout == printed
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
