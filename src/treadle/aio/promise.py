@@ -30,8 +30,12 @@ import inspect
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Generator, Iterable
-from types import CodeType, TracebackType
+from types import TracebackType
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
+
+from treadle.aio.combining import Combination, Settled
+from treadle.aio.origins import origin, place
+from treadle.aio.reasons import caught, check_reason, raise_what_ends_a_loop
 
 __all__ = ["Promise", "Resolvers", "Settled"]
 
@@ -108,8 +112,8 @@ class Promise(Generic[T]):
         try:
             returned = executor(resolvers.resolve, resolvers.reject)
         except BaseException as error:
-            resolvers.fail(_caught(error))
-            _raise_what_ends_a_loop(error)
+            resolvers.fail(caught(error))
+            raise_what_ends_a_loop(error)
             return
         if inspect.iscoroutine(returned):
             returned.close()
@@ -132,7 +136,7 @@ class Promise(Generic[T]):
         self._reactions = []
         self._follows = self._task = self._traceback = None
         self._handled = False
-        self._made_at = _caller()
+        self._made_at = origin()
         self._stack = traceback.extract_stack(sys._getframe(1)) if loop.get_debug() else None
 
     @classmethod
@@ -155,7 +159,7 @@ class Promise(Generic[T]):
     @classmethod
     def reject(cls, reason: BaseException) -> Promise[Any]:
         """Return a promise that is rejected with the exception."""
-        _check_reason(reason)
+        check_reason(reason)
         promise = cls._pending()
         promise._settle(REJECTED, reason)
         return promise
@@ -294,7 +298,7 @@ class Promise(Generic[T]):
         if isinstance(self._value, asyncio.CancelledError):
             return
         context = {
-            "message": f"Promise was rejected and nobody asked; made at {_place(self._made_at)}",
+            "message": f"Promise was rejected and nobody asked; made at {place(self._made_at)}",
             "exception": self._value,
             "promise": self,
         }
@@ -311,13 +315,13 @@ class Promise(Generic[T]):
 
         The first rejection rejects it; the others go on. Of nothing: fulfilled with ``[]``.
         """
-        return _Combination(cls._pending()).run(items, _Combination.keep_value)
+        return Combination(cls._pending()).run(items, Combination.keep_value)
 
     @classmethod
     def all_settled(cls, items: Iterable[Any]) -> Promise[list[Settled]]:
         """Return a promise of how each item ended, in their order; it is never rejected."""
-        return _Combination(cls._pending()).run(
-            items, _Combination.keep_settled, _Combination.keep_failed
+        return Combination(cls._pending()).run(
+            items, Combination.keep_settled, Combination.keep_failed
         )
 
     @classmethod
@@ -328,8 +332,8 @@ class Promise(Generic[T]):
         `BaseExceptionGroup` with cancellations in it. Of nothing: rejected with `ValueError`, since
         no group can be empty.
         """
-        combination = _Combination(cls._pending(), _Combination.reject_with_all)
-        return combination.run(items, None, _Combination.keep_reason)
+        combination = Combination(cls._pending(), Combination.reject_with_all)
+        return combination.run(items, None, Combination.keep_reason)
 
     @classmethod
     def race(cls, items: Iterable[Any]) -> Promise[Any]:
@@ -338,7 +342,7 @@ class Promise(Generic[T]):
         Of nothing: pending for ever, as in JavaScript.
         """
         promise = cls._pending()
-        combination = _Combination(promise, lambda _: None)
+        combination = Combination(promise, lambda _: None)
         return combination.run(items, None)
 
     # settling --------------------------------------------------------------------------------
@@ -357,8 +361,8 @@ class Promise(Generic[T]):
             try:
                 then = getattr(x, "then", None)  # 2.3.3.1
             except BaseException as error:  # 2.3.3.2
-                self._settle(REJECTED, _caught(error))
-                _raise_what_ends_a_loop(error)
+                self._settle(REJECTED, caught(error))
+                raise_what_ends_a_loop(error)
                 return
             if callable(then):
                 self._loop.call_soon(self._call, then)
@@ -400,7 +404,7 @@ class Promise(Generic[T]):
             try:
                 future.result()  # makes the error, with its message
             except asyncio.CancelledError as cancelled:
-                error = _caught(cancelled)
+                error = caught(cancelled)
         else:
             error = future.exception()
         if self._state != PENDING:
@@ -416,8 +420,8 @@ class Promise(Generic[T]):
         try:
             then(resolving.resolve, resolving.reject_with_anything)
         except BaseException as error:
-            resolving.fail(_caught(error))  # 2.3.3.3.4
-            _raise_what_ends_a_loop(error)
+            resolving.fail(caught(error))  # 2.3.3.3.4
+            raise_what_ends_a_loop(error)
 
     def _settle(self, state: State, value: Any) -> None:
         if self._state != PENDING:  # 2.1.2.1, 2.1.3.1
@@ -455,14 +459,6 @@ class Resolvers(NamedTuple, Generic[T]):
     reject: Reject
 
 
-class Settled(NamedTuple):
-    """How a promise ended, as `Promise.all_settled` tells it."""
-
-    status: State
-    value: Any = None
-    reason: BaseException | None = None
-
-
 class _Resolving:
     """The two functions that settle a promise, of which the first call counts, 2.3.3.3.3."""
 
@@ -476,15 +472,15 @@ class _Resolving:
         self._decide(self.promise._resolve, value)
 
     def reject(self, reason: BaseException) -> None:
-        _check_reason(reason)
+        check_reason(reason)
         self.fail(reason)
 
     def reject_with_anything(self, reason: Any) -> None:
         """What a thenable of somebody else gets, who may have other ideas of reasons."""
         try:
-            _check_reason(reason)
+            check_reason(reason)
         except TypeError as error:
-            reason = _caught(error)
+            reason = caught(error)
         self.fail(reason)
 
     def fail(self, reason: BaseException) -> None:
@@ -529,119 +525,10 @@ class _Reaction:
         try:
             result = handler(value)
         except BaseException as error:
-            self.derived._settle(REJECTED, _caught(error))  # 2.2.7.2
-            _raise_what_ends_a_loop(error)
+            self.derived._settle(REJECTED, caught(error))  # 2.2.7.2
+            raise_what_ends_a_loop(error)
         else:
             self.derived._resolve(result)  # 2.2.7.1
-
-
-class _Combination:
-    """Several promises that settle one."""
-
-    def __init__(
-        self,
-        promise: Promise[Any],
-        finish: Callable[[_Combination], None] | None = None,
-    ) -> None:
-        self.promise = promise
-        self.finish = finish or _Combination.fulfil_with_all
-        self.kept: list[Any] = []
-        self.missing = 1  # itself, until all items have been seen
-
-    def run(
-        self,
-        items: Iterable[Any],
-        fulfilled: Callable[[_Combination, int, Any], None] | None,
-        rejected: Callable[[_Combination, int, BaseException], None] | None = None,
-    ) -> Promise[Any]:
-        """Watch the items; an outcome for which there is no method settles the promise."""
-        promise = self.promise
-        try:
-            for index, item in enumerate(items):
-                self.kept.append(None)
-                self.missing += 1
-                Promise.resolve(item).then(
-                    _bound(fulfilled, self, index) or self.fulfil,
-                    _bound(rejected, self, index) or self.reject,
-                )
-        except BaseException as error:  # the iteration
-            promise._settle(REJECTED, _caught(error))
-            _raise_what_ends_a_loop(error)
-        self._one_less()
-        return promise
-
-    def fulfil(self, value: Any) -> None:
-        self.promise._settle(FULFILLED, value)
-
-    def reject(self, reason: BaseException) -> None:
-        self.promise._settle(REJECTED, reason)
-
-    def keep_value(self, index: int, value: Any) -> None:
-        self.kept[index] = value
-        self._one_less()
-
-    def keep_settled(self, index: int, value: Any) -> None:
-        self.keep_value(index, Settled(FULFILLED, value=value))
-
-    def keep_failed(self, index: int, reason: BaseException) -> None:
-        self.keep_value(index, Settled(REJECTED, reason=reason))
-
-    def keep_reason(self, index: int, reason: BaseException) -> None:
-        self.keep_value(index, reason)
-
-    def _one_less(self) -> None:
-        self.missing -= 1
-        if not self.missing:
-            self.finish(self)
-
-    def fulfil_with_all(self) -> None:
-        self.promise._settle(FULFILLED, self.kept)
-
-    def reject_with_all(self) -> None:
-        self.promise._settle(
-            REJECTED,
-            BaseExceptionGroup("all promises were rejected", self.kept)
-            if self.kept
-            else ValueError("no promise to be fulfilled: there are no items"),
-        )
-
-
-def _bound(
-    method: Callable[[_Combination, int, Any], None] | None, combination: _Combination, index: int
-) -> Callable[[Any], None] | None:
-    if method is None:
-        return None
-    return lambda outcome: method(combination, index, outcome)
-
-
-# reasons -------------------------------------------------------------------------------------
-
-
-def _check_reason(reason: object) -> None:
-    if isinstance(reason, StopIteration):
-        raise TypeError("StopIteration cannot be raised where a promise is awaited")
-    if not isinstance(reason, BaseException):
-        hint = f"{reason.__name__}(...)" if isinstance(reason, type) else f"Exception({reason!r})"
-        raise TypeError(
-            f"a promise is rejected with an exception, not {reason!r}: try reject({hint})"
-        )
-
-
-def _caught(error: BaseException) -> BaseException:
-    """The reason that an exception is, without the frame that caught it."""
-    if error.__traceback__ is not None:
-        error.__traceback__ = error.__traceback__.tb_next
-    if isinstance(error, StopIteration):
-        reason = RuntimeError("a promise's function raised StopIteration")
-        reason.__cause__ = error
-        return reason
-    return error
-
-
-def _raise_what_ends_a_loop(error: BaseException) -> None:
-    """Let through what asyncio lets through its tasks and callbacks."""
-    if isinstance(error, (SystemExit, KeyboardInterrupt)):
-        raise error
 
 
 def _discard(value: object) -> None:
@@ -652,24 +539,3 @@ def _discard(value: object) -> None:
 
 async def _awaited(awaitable: Awaitable[T]) -> T:
     return await awaitable
-
-
-# places --------------------------------------------------------------------------------------
-
-
-def _caller() -> tuple[CodeType, int]:
-    """The nearest place outside of this module; its line is worked out when it is asked for."""
-    frame = sys._getframe(1)
-    own = frame.f_globals
-    while frame.f_globals is own and frame.f_back is not None:
-        frame = frame.f_back
-    return frame.f_code, frame.f_lasti
-
-
-def _place(where: tuple[CodeType, int]) -> str:
-    code, offset = where
-    line: int | None = code.co_firstlineno
-    for begin, end, number in code.co_lines():
-        if begin <= offset < end:
-            line = number
-    return f"{code.co_filename}:{line}"
