@@ -6,6 +6,7 @@ __all__ = ["caught", "check_reason", "raise_what_ends_a_loop"]
 
 
 def check_reason(reason: object) -> None:
+    """Raise TypeError for what cannot be raised where a promise is awaited."""
     if isinstance(reason, StopIteration):
         raise TypeError("StopIteration cannot be raised where a promise is awaited")
     if not isinstance(reason, BaseException):

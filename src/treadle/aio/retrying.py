@@ -67,8 +67,8 @@ def retry(
     that returns whether. `asyncio.CancelledError`, `SystemExit` and `KeyboardInterrupt` are never
     among them.
 
-    Before attempt n+1 it waits ``wait * factor ** (n - 1)`` seconds and a random part of `jitter`
-    more, but at most `wait_max`. It gives up after `attempts` calls, or when the next would begin
+    After attempt n it waits ``wait * factor ** (n - 1)`` seconds, at most `wait_max`, and a random
+    part of `jitter` more. It gives up after `attempts` calls, or when the next would begin
     more than `timeout` seconds after the first did; None is no limit. A call under way is never
     interrupted: put a timeout into the function, or around the whole. The last exception is raised
     as it is, with a note of how often it was tried. A cancellation ends the call or the wait.
@@ -95,7 +95,8 @@ def retry(
     if not callable(function):
         raise TypeError(f"retry() takes a coroutine function, not {function!r}: retry(f)(x)")
     wrapped = function
-    waits = tenacity.wait_exponential_jitter(wait, wait_max, factor, jitter)
+    waits = tenacity.wait_exponential(multiplier=wait, max=wait_max, exp_base=factor)
+    waits += tenacity.wait_random(0, jitter)
     again = tenacity.retry_if_exception(partial(_wanted, on))
 
     @wraps(wrapped)
