@@ -50,11 +50,14 @@ class Combination:
                     _bound(fulfilled, self, index) or self.fulfil,
                     _bound(rejected, self, index) or self.reject,
                 )
+            self._one_less()
+            return promise
         except BaseException as error:  # the iteration
             promise._settle("rejected", caught(error))
             raise_what_ends_a_loop(error)
-        self._one_less()
-        return promise
+            return promise
+        finally:
+            del self, promise  # the iteration's frame holds this one
 
     def fulfil(self, value: Any) -> None:
         self.promise._settle("fulfilled", value)

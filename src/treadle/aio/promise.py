@@ -15,8 +15,10 @@ not contradicted.
 
 Unhandled rejections are reported as asyncio does it, when the promise is collected, and not as Node
 does it, after the turn in which it was rejected: it is usual in Python to start something first and
-to await it much later, and an alarm that may be false is soon ignored. For this to be in time no
-frame of this module may stay in a traceback, since it would hold the promise.
+to await it much later, and an alarm that may be false is soon ignored. For this to be in time a
+reason must not hold its promise: our own frames are taken out of its traceback, those that user
+code was called from forget the promise as they end (a frame holds the one that called it), and
+`resolve` and `reject` forget it with their first call.
 
 Nothing here is compiled: a promise costs two objects and a callback of the loop, and most of that
 is the loop's.
@@ -115,6 +117,8 @@ class Promise(Generic[T]):
             resolvers.fail(caught(error))
             raise_what_ends_a_loop(error)
             return
+        finally:
+            del self, resolvers
         if inspect.iscoroutine(returned):
             returned.close()
             raise TypeError(
@@ -145,6 +149,15 @@ class Promise(Generic[T]):
         promise._begin(loop)
         return promise
 
+    @classmethod
+    def _resolved_with(cls, x: Any) -> Promise[Any]:
+        promise = cls._pending()
+        try:
+            promise._resolve(x)
+            return promise
+        finally:
+            del promise
+
     # making promises -------------------------------------------------------------------------
 
     @classmethod
@@ -152,9 +165,7 @@ class Promise(Generic[T]):
         """Return a promise of the value; one that is a promise already is returned as it is."""
         if isinstance(value, Promise):
             return value
-        promise = cls._pending()
-        promise._resolve(value)
-        return promise
+        return cls._resolved_with(value)
 
     @classmethod
     def reject(cls, reason: BaseException) -> Promise[Any]:
@@ -182,9 +193,7 @@ class Promise(Generic[T]):
             raise TypeError(
                 f"{awaitable!r} cannot be awaited: Promise.resolve() takes values as well"
             )
-        promise = cls._pending()
-        promise._resolve(awaitable)
-        return promise
+        return cls._resolved_with(awaitable)
 
     @classmethod
     def from_callback(
@@ -248,8 +257,7 @@ class Promise(Generic[T]):
             return type(self).resolve(function()).then(lambda _: value)
 
         def raised_on(reason: BaseException) -> Promise[Any]:
-            rejected = type(self).reject(reason)
-            return type(self).resolve(function()).then(lambda _: rejected)
+            return type(self).resolve(function()).then(lambda _: type(self).reject(reason))
 
         return self.then(passed_on, raised_on)
 
@@ -363,6 +371,7 @@ class Promise(Generic[T]):
             except BaseException as error:  # 2.3.3.2
                 self._settle(REJECTED, caught(error))
                 raise_what_ends_a_loop(error)
+                del self
                 return
             if callable(then):
                 self._loop.call_soon(self._call, then)
@@ -422,6 +431,11 @@ class Promise(Generic[T]):
         except BaseException as error:
             resolving.fail(caught(error))  # 2.3.3.3.4
             raise_what_ends_a_loop(error)
+        finally:
+            del self, then, resolving
+
+    def _reject(self, reason: BaseException) -> None:
+        self._settle(REJECTED, reason)
 
     def _settle(self, state: State, value: Any) -> None:
         if self._state != PENDING:  # 2.1.2.1, 2.1.3.1
@@ -462,14 +476,16 @@ class Resolvers(NamedTuple, Generic[T]):
 class _Resolving:
     """The two functions that settle a promise, of which the first call counts, 2.3.3.3.3."""
 
-    __slots__ = ("promise", "used")
+    __slots__ = ("loop", "promise")
+
+    promise: Promise[Any] | None  # None when it is decided
 
     def __init__(self, promise: Promise[Any]) -> None:
+        self.loop = promise._loop
         self.promise = promise
-        self.used = False
 
     def resolve(self, value: Any = None) -> None:
-        self._decide(self.promise._resolve, value)
+        self._decide(Promise._resolve, value)
 
     def reject(self, reason: BaseException) -> None:
         check_reason(reason)
@@ -484,20 +500,16 @@ class _Resolving:
         self.fail(reason)
 
     def fail(self, reason: BaseException) -> None:
-        self._decide(self._reject, reason)
+        self._decide(Promise._reject, reason)
 
-    def _reject(self, reason: BaseException) -> None:
-        self.promise._settle(REJECTED, reason)
-
-    def _decide(self, how: Callable[[Any], None], what: Any) -> None:
-        loop = self.promise._loop
-        if asyncio._get_running_loop() is not loop:  # another thread, or before the loop runs
-            loop.call_soon_threadsafe(self._decide, how, what)
-        elif self.used:
+    def _decide(self, how: Callable[[Promise[Any], Any], None], what: Any) -> None:
+        if asyncio._get_running_loop() is not self.loop:  # another thread, or before the loop runs
+            self.loop.call_soon_threadsafe(self._decide, how, what)
+        elif self.promise is None:
             _discard(what)
         else:
-            self.used = True
-            how(what)
+            promise, self.promise = self.promise, None
+            how(promise, what)
 
 
 class _Reaction:
@@ -522,13 +534,16 @@ class _Reaction:
         if handler is None:
             self.derived._settle(state, value)  # 2.2.7.3, 2.2.7.4
             return
+        derived = self.derived
         try:
             result = handler(value)
         except BaseException as error:
-            self.derived._settle(REJECTED, caught(error))  # 2.2.7.2
+            derived._settle(REJECTED, caught(error))  # 2.2.7.2
             raise_what_ends_a_loop(error)
         else:
-            self.derived._resolve(result)  # 2.2.7.1
+            derived._resolve(result)  # 2.2.7.1
+        finally:
+            del self, derived
 
 
 def _discard(value: object) -> None:
