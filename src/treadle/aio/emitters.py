@@ -250,7 +250,10 @@ class Listening:
         return self
 
     async def __anext__(self) -> Emitted:
-        return await self._buffer.next()
+        try:
+            return await self._buffer.next()
+        finally:
+            del self  # a traceback holds this frame
 
     def close(self) -> None:
         """Take the listeners away and forget the buffered events; whoever waits sees the end."""

@@ -138,7 +138,7 @@ class _Work:
         self.ordered = ordered
         self.bar = bar
         self.feeder: asyncio.Task[None] | None = None
-        self.running: set[asyncio.Task[Any]] = set()
+        self.running: dict[asyncio.Task[Any], None] = {}  # in the order of their beginning
         self.waiting: deque[asyncio.Task[Any]] = deque()  # for being taken, in that order
         self.untaken = 0  # running or with a result
         self.completed = 0
@@ -184,13 +184,13 @@ class _Work:
             raise asyncio.CancelledError
         task = self.loop.create_task(_call(self.function, item))
         self.untaken += 1
-        self.running.add(task)
+        self.running[task] = None
         if self.ordered:
             self.waiting.append(task)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        self.running.discard(task)
+        self.running.pop(task, None)
         self.completed += 1
         if self._went_well(task):
             if not self.ordered:
