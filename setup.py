@@ -40,9 +40,13 @@ MODULES = [
     "_net/tls_session",
     "_net/udp",
     "_net/upper",
+    "aio/condition_core",
+    "aio/lock_core",
+    "aio/loopbound",
+    "aio/queue_core",
 ]
 # Compiled twins of plain modules: NAME is built from NAME_native.
-NATIVE = ["_core/clock", "_core/invoke", "_core/ready", "_drivers/address", "_net/scratch"]
+NATIVE = ["_core/clock", "_core/invoke", "_core/ready", "_drivers/address", "_net/scratch", "aio/operation"]
 # The same on Linux; elsewhere the plain module is compiled.
 LINUX_NATIVE = ["_core/direct"]
 # Without a twin of the same name.

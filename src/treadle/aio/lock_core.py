@@ -1,0 +1,375 @@
+# cython: nonecheck=True
+"""Lock, Event and Semaphore, the compiled part.
+
+Facts. A lock that nobody holds is a flag to set. asyncio's makes three coroutines for one
+``async with``: `__aenter__`, `acquire` in it, and `__aexit__`.
+
+Hazards. A waiter is woken and cancelled before it runs: what it was woken for must go to the next.
+A newcomer may not overtake those who wait. A user's class may have its own `acquire` or `release`,
+and ``async with`` must call them.
+
+Design. Waiters are futures in a deque, first come, first served, woken by `set_result`. A waiter of
+a lock or semaphore stays in the deque until its task runs: so a newcomer sees that it is not first.
+A semaphore gives its unit away when it wakes, a lock is taken by the task that runs. ``async with``
+needs one object from a freelist to enter; leaving has nothing to wait for, so `release` runs in the
+call of `__aexit__` itself, and what is awaited then is one object that all share.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from treadle.aio.loopbound import LoopBound, discard
+from treadle.aio.operation import Finished, Operation
+
+__all__ = ["EventCore", "LockCore", "SemaphoreCore", "lock_acquire", "plain_lock"]
+
+_FINISHED = Finished()
+
+
+def _described(owner: Any, state: str) -> str:
+    """Return the `repr` of a primitive."""
+    text = object.__repr__(owner)[1:-1]
+    if owner._waiters:
+        state += f", waiters:{len(owner._waiters)}"
+    return f"<{text} [{state}]>"
+
+
+async def _enter(owner: Any) -> None:
+    """Enter what has an `acquire` of its own."""
+    await owner.acquire()
+
+
+# Lock ------------------------------------------------------------------------------------------
+
+
+class LockCore(LoopBound):
+    """A lock. See `treadle.Lock`, its public face."""
+
+    def __init__(self) -> None:
+        self._loop = None
+        self._waiters: Any = None  # a deque once somebody had to wait
+        self._locked = False
+        cls = type(self)
+        self.plain = cls.acquire is LockCore.acquire and cls.release is LockCore.release
+
+    def __repr__(self) -> str:
+        return _described(self, "locked" if self._locked else "unlocked")
+
+    def locked(self) -> bool:
+        """Return True if the lock is taken."""
+        return self._locked
+
+    def acquire(self) -> Any:
+        """Take the lock, after those who came before; return True.
+
+        A cancellation leaves the lock to the next in line.
+        """
+        return lock_acquire(self, True)
+
+    def release(self) -> None:
+        """Let go of the lock, and wake the first who waits. Whoever calls need not have taken it.
+
+        Raises RuntimeError when it is not taken.
+        """
+        self.unlock()
+
+    def __aenter__(self) -> Any:
+        if self.plain:
+            return lock_acquire(self, None)
+        return _enter(self)
+
+    def __aexit__(self, kind: Any, error: Any, traceback: Any) -> Any:
+        if self.plain:
+            self.unlock()
+        else:
+            self.release()
+        return _FINISHED
+
+    def is_free(self) -> bool:
+        """Return True if a newcomer may take the lock now."""
+        if self._locked:
+            return False
+        if self._waiters:
+            for future in self._waiters:
+                if not future.cancelled():
+                    return False
+        return True
+
+    def join_line(self) -> Any:
+        """Return a future to wait for, last in the line."""
+        future = self.future()
+        if self._waiters is None:
+            self._waiters = deque()
+        self._waiters.append(future)
+        return future
+
+    def unlock(self) -> None:
+        """Do what `release` says."""
+        if not self._locked:
+            raise RuntimeError("Lock is not acquired.")
+        self._locked = False
+        if self._waiters:
+            self.wake_first()
+
+    def wake_first(self) -> bool:
+        """Wake the first in line if it is not awake already."""
+        if self._waiters:
+            future = self._waiters[0]
+            if not future.done():
+                future.set_result(True)
+                return True
+        return False
+
+
+class LockAcquire(Operation):
+    """`Lock.acquire`, awaited once; `argument` is what it returns: True, None to ``async with``."""
+
+    def begin(self) -> Any:
+        """Take the lock, or join the line."""
+        lock = self.owner
+        if not lock.is_free():
+            return lock.join_line()
+        lock._locked = True
+        self.result = self.argument
+        return None
+
+    def woken(self) -> Any:
+        """Take the lock: it is free, and nobody else was let in."""
+        lock = self.owner
+        discard(lock._waiters, self.waiting)
+        lock._locked = True
+        self.result = self.argument
+        return None
+
+    def failed(self, error: BaseException) -> None:
+        """Leave the line; wake the next if it is its turn."""
+        lock = self.owner
+        discard(lock._waiters, self.waiting)
+        if not lock._locked:
+            lock.wake_first()
+
+    def title(self) -> str:
+        """Return the name of the method."""
+        return f"{type(self.owner).__name__}.acquire"
+
+
+def lock_acquire(lock: Any, outcome: Any) -> Any:
+    """Return what `Lock.acquire` returns."""
+    operation = LockAcquire.__new__(LockAcquire)
+    operation.owner = lock
+    operation.argument = outcome
+    return operation
+
+
+def plain_lock(lock: Any) -> LockCore | None:
+    """Return the lock if it is one of ours whose methods are all ours."""
+    if not isinstance(lock, LockCore):
+        return None
+    core = lock
+    return core if core.plain else None
+
+
+# Event -----------------------------------------------------------------------------------------
+
+
+class EventCore(LoopBound):
+    """An event. See `treadle.Event`, its public face."""
+
+    def __init__(self) -> None:
+        self._loop = None
+        self._waiters: Any = deque()
+        self._value = False
+
+    def __repr__(self) -> str:
+        return _described(self, "set" if self._value else "unset")
+
+    def is_set(self) -> bool:
+        """Return True if the event is set."""
+        return self._value
+
+    def set(self) -> None:
+        """Set the event, and wake all who wait for it; they go on even if it is cleared again."""
+        self._value = True
+        waiters = self._waiters
+        while waiters:
+            future = waiters.popleft()
+            if not future.done():
+                future.set_result(True)
+
+    def clear(self) -> None:
+        """Unset the event: who comes from now on waits for the next `set`."""
+        self._value = False
+
+    def wait(self) -> Any:
+        """Wait until the event is set; return True. A cancellation leaves nothing behind."""
+        return event_wait(self)
+
+
+class EventWait(Operation):
+    """`Event.wait`, awaited once."""
+
+    def begin(self) -> Any:
+        """Go on, or join those who wait."""
+        event = self.owner
+        if event._value:
+            self.result = True
+            return None
+        future = event.future()
+        event._waiters.append(future)
+        return future
+
+    def woken(self) -> Any:
+        """Go on."""
+        self.result = True
+        return None
+
+    def failed(self, error: BaseException) -> None:
+        """Leave."""
+        event = self.owner
+        discard(event._waiters, self.waiting)
+
+    def title(self) -> str:
+        """Return the name of the method."""
+        return f"{type(self.owner).__name__}.wait"
+
+
+def event_wait(event: Any) -> Any:
+    """Return what `Event.wait` returns."""
+    operation = EventWait.__new__(EventWait)
+    operation.owner = event
+    return operation
+
+
+# Semaphore -------------------------------------------------------------------------------------
+
+
+class SemaphoreCore(LoopBound):
+    """A semaphore. See `treadle.Semaphore`, its public face."""
+
+    def __init__(self, value: Any = 1) -> None:
+        if value < 0:
+            raise ValueError("Semaphore initial value must be >= 0")
+        self._loop = None
+        self._waiters: Any = None  # a deque once somebody had to wait
+        self._value = value
+        self._bound_value: Any = None  # what a bounded one began with
+        cls = type(self)
+        self.plain = cls.acquire is SemaphoreCore.acquire and cls.release is SemaphoreCore.release
+
+    def __repr__(self) -> str:
+        return _described(self, "locked" if self.locked() else f"unlocked, value:{self._value}")
+
+    def locked(self) -> bool:
+        """Return True if `acquire` would wait."""
+        return self.is_locked()
+
+    def acquire(self) -> Any:
+        """Take a unit, after those who came before; return True.
+
+        A cancellation leaves the unit to the next in line.
+        """
+        return semaphore_acquire(self, True)
+
+    def release(self) -> None:
+        """Give back a unit, and wake the first who waits for one. Whoever calls need not have one.
+
+        A bounded one raises ValueError when it has all that it began with.
+        """
+        self.give_back()
+
+    def __aenter__(self) -> Any:
+        if self.plain:
+            return semaphore_acquire(self, None)
+        return _enter(self)
+
+    def __aexit__(self, kind: Any, error: Any, traceback: Any) -> Any:
+        if self.plain:
+            self.give_back()
+        else:
+            self.release()
+        return _FINISHED
+
+    def is_locked(self) -> bool:
+        """Return True if a newcomer has to wait: for a unit, or for those who came before."""
+        if self._value == 0:
+            return True
+        if self._waiters:
+            for future in self._waiters:
+                if not future.cancelled():
+                    return True
+        return False
+
+    def join_line(self) -> Any:
+        """Return a future to wait for, last in the line."""
+        future = self.future()
+        if self._waiters is None:
+            self._waiters = deque()
+        self._waiters.append(future)
+        return future
+
+    def give_back(self) -> None:
+        """Do what `release` says."""
+        if self._bound_value is not None and self._value >= self._bound_value:
+            raise ValueError("BoundedSemaphore released too many times")
+        self._value += 1
+        if self._waiters:
+            self.wake_one()
+
+    def wake_one(self) -> bool:
+        """Give a unit to the first who still waits; return False if nobody does."""
+        if self._waiters:
+            for future in self._waiters:
+                if not future.done():
+                    self._value -= 1
+                    future.set_result(True)
+                    return True
+        return False
+
+    def wake_all_allowed(self) -> None:
+        """Give out what there is: who came while others were first had to wait for no lack."""
+        while self._value > 0 and self.wake_one():
+            pass
+
+
+class SemaphoreAcquire(Operation):
+    """`Semaphore.acquire`, awaited once; `argument` is what it returns: True, None to ``async with``."""
+
+    def begin(self) -> Any:
+        """Take a unit, or join the line."""
+        semaphore = self.owner
+        if semaphore.is_locked():
+            return semaphore.join_line()
+        semaphore._value -= 1
+        self.result = self.argument
+        return None
+
+    def woken(self) -> Any:
+        """Go on with the unit that came with the wake-up."""
+        semaphore = self.owner
+        discard(semaphore._waiters, self.waiting)
+        semaphore.wake_all_allowed()
+        self.result = self.argument
+        return None
+
+    def failed(self, error: BaseException) -> None:
+        """Leave the line; give back the unit if there was one."""
+        semaphore = self.owner
+        future = self.waiting
+        discard(semaphore._waiters, future)
+        if future.done() and not future.cancelled():
+            semaphore._value += 1
+        semaphore.wake_all_allowed()
+
+    def title(self) -> str:
+        """Return the name of the method."""
+        return f"{type(self.owner).__name__}.acquire"
+
+
+def semaphore_acquire(semaphore: Any, outcome: Any) -> Any:
+    """Return what `Semaphore.acquire` returns."""
+    operation = SemaphoreAcquire.__new__(SemaphoreAcquire)
+    operation.owner = semaphore
+    operation.argument = outcome
+    return operation

@@ -1,0 +1,8 @@
+cdef class LoopBound:
+    cdef public object _loop
+
+    cdef future(self)
+
+
+cpdef bint discard(waiters, future) except -1
+cpdef bint wake_next(waiters) except -1

@@ -1,0 +1,215 @@
+"""Operations: what our asynchronous methods return in place of a coroutine.
+
+This is the plain twin; the compiled one is ``operation_native.py``.
+
+Facts. ``await queue.get()`` on an interpreted method makes a coroutine object with a frame, runs it
+and throws it away, also when there is nothing to wait for. Most calls of a queue's or a lock's
+methods need not wait. asyncio asks little of what it awaits: `send`, `throw` and `close`, and that
+futures come out of it.
+
+Design. An `Operation` has three stages: new, waiting for a future, done. What it does is in three
+methods of the deriving class:
+
+- `begin` runs when the operation is awaited, never before. It returns the future to wait for, or
+  None when all is done, with the outcome in `result`;
+- `woken` runs when that future has its result, and returns as `begin` does;
+- `failed` runs when an exception came instead: it was thrown in (a cancellation), it came from the
+  future, or the operation was closed or dropped. It gives back what the operation held. It returns
+  None, and the exception goes on; or a future, and the operation goes on.
+
+In `woken` and `failed` the future is in `waiting`. The stage is "done" while each of them runs: an
+operation that is resumed out of its own work raises, as a coroutine that was awaited twice does.
+
+Dropped. An operation that was never awaited is warned of, as a coroutine is. One that is dropped
+while it waits is closed.
+
+Cost. The compiled twin is resumed through type slots and needs no exception to say that it is done
+with None; see there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from typing import Any
+
+__all__ = ["Finished", "Operation", "new_future"]
+
+NEW, WAITING, DONE = 0, 1, 2
+
+
+class Operation:
+    """An awaitable that is awaited once, and passes for a coroutine.
+
+    It counts as one for ``asyncio.iscoroutine``, ``create_task``, ``wait_for`` and ``gather``.
+    """
+
+    owner: Any = None  # whose method it is
+    argument: Any = None  # what the method was given
+    stage = NEW
+    waiting: Any = None  # the future, while stage is WAITING
+    result: Any = None  # what `await` gives
+
+    def begin(self) -> Any:
+        """Do what is asked for; return None, or a future to wait for."""
+        raise NotImplementedError
+
+    def woken(self) -> Any:
+        """Go on after `waiting` had its result; return None, or a future to wait for."""
+        raise NotImplementedError
+
+    def failed(self, error: BaseException) -> Any:
+        """Give back what is held; return None to fail with `error`, or a future to wait for."""
+        raise NotImplementedError
+
+    def title(self) -> str:
+        """Return the name of the method that made this operation, with its class."""
+        raise NotImplementedError
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__qualname__":
+            return self.title()
+        if name == "__name__":
+            return self.title().rpartition(".")[2]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @property
+    def cr_await(self) -> Any:
+        """What is waited for, or None."""
+        return self.waiting if self.stage == WAITING else None
+
+    @property
+    def cr_running(self) -> bool:
+        """False: no other code can look while an operation runs."""
+        return False
+
+    def __repr__(self) -> str:
+        return f"<coroutine {self.title()} at {id(self):#x}>"
+
+    def __await__(self) -> Operation:
+        return self
+
+    def __next__(self) -> Any:
+        returned, value = _advance(self)
+        if returned:
+            raise StopIteration(value)
+        return value
+
+    def send(self, value: Any) -> Any:
+        """Go on, as a coroutine does."""
+        if value is not None and self.stage == NEW:
+            raise TypeError("can't send non-None value to a just-started coroutine")
+        return self.__next__()
+
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
+        """Go on with an exception, as a coroutine does."""
+        error = _instance(kind, value, traceback)
+        try:
+            if self.stage == DONE:
+                raise _awaited_twice()
+            waits = self.stage == WAITING
+            self.stage = DONE
+            if waits:
+                return _after_failure(self, error)
+            raise error
+        finally:
+            del error  # which knows this frame
+
+    def close(self) -> None:
+        """Give up, as a coroutine does."""
+        waits = self.stage == WAITING
+        self.stage = DONE
+        if waits and self.failed(GeneratorExit()) is not None:
+            raise RuntimeError("coroutine ignored GeneratorExit")
+
+    def __del__(self) -> None:
+        if self.stage == WAITING:
+            self.close()
+        elif self.stage == NEW:
+            self.stage = DONE
+            warn_never_awaited(self.title())
+
+
+class Finished:
+    """An awaitable that is done with None, any number of times."""
+
+    def __await__(self) -> Finished:
+        return self
+
+    def __next__(self) -> Any:
+        raise StopIteration
+
+    def send(self, value: Any) -> Any:
+        """Finish."""
+        raise StopIteration
+
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
+        """Raise what is thrown in."""
+        raise _instance(kind, value, traceback)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def new_future(loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
+    """Make a future of `loop`, by its own method."""
+    return loop.create_future()
+
+
+def warn_never_awaited(title: str) -> None:
+    """Warn of an operation that was made and dropped."""
+    warnings.warn(f"coroutine '{title}' was never awaited", RuntimeWarning, stacklevel=3)
+
+
+def _advance(operation: Operation) -> tuple[bool, Any]:
+    """Resume; return whether it is done, and the result or the future it waits for."""
+    if operation.stage == NEW:
+        operation.stage = DONE
+        future = operation.begin()
+    elif operation.stage == WAITING:
+        if not operation.waiting.done():
+            raise RuntimeError("await wasn't used with future")
+        operation.stage = DONE
+        try:
+            operation.waiting.result()
+        except BaseException as error:
+            return False, _after_failure(operation, error)
+        future = operation.woken()
+    else:
+        raise _awaited_twice()
+    if future is None:
+        value, operation.result, operation.waiting = operation.result, None, None
+        return True, value
+    return False, _wait_for(operation, future)
+
+
+def _wait_for(operation: Operation, future: Any) -> Any:
+    operation.waiting = future
+    operation.stage = WAITING
+    future._asyncio_future_blocking = True  # how a task knows that it was `await`ed
+    return future
+
+
+def _after_failure(operation: Operation, error: BaseException) -> Any:
+    try:
+        future = operation.failed(error)
+        if future is None:
+            raise error
+        return _wait_for(operation, future)
+    finally:
+        del error  # which knows this frame
+
+
+def _instance(kind: Any, value: Any, traceback: Any) -> BaseException:
+    """Return the exception that the arguments of `throw` mean."""
+    if isinstance(kind, BaseException):
+        error = kind
+    elif isinstance(value, BaseException):
+        error = value
+    else:
+        error = kind() if value is None else kind(value)
+    return error if traceback is None else error.with_traceback(traceback)
+
+
+def _awaited_twice() -> RuntimeError:
+    return RuntimeError("cannot reuse already awaited coroutine")

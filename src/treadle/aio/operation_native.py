@@ -1,0 +1,244 @@
+# cython: annotation_typing=True, nonecheck=True
+"""Operations, compiled: resumed through the slots of their type.
+
+Facts. The interpreter resumes what it awaits through `tp_iternext` (since 3.12) or `am_send`
+(3.11); the C task takes `am_send`. `tp_iternext` says "done with None" by NULL without an
+exception; another result costs a StopIteration. Cython's own `__next__` would add a traceback to
+each StopIteration, and has no `am_send` at all. So both slots of the base type are set here, before
+any type derives from it and inherits them.
+
+Objects come from one freelist, which the deriving classes share because they are no larger than
+the base: a call that does not wait allocates nothing. `__dealloc__` and not `__del__` ends a dropped operation: an object from a
+freelist is finalised once in all its lives. When it is the cycle collector that drops it, the
+fields may be empty already. Then there is nothing to give back: what could still be handed to the
+operation is a future, and whoever holds that future keeps task and operation alive.
+
+Ownership: the raw pointers are the slots' arguments, borrowed for the call; what `advance` leaves
+in `found` is a new reference.
+"""
+
+import warnings
+
+import cython
+from cython.cimports.cpython.object import PyObject, PyTypeObject
+from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
+from cython.cimports.treadle._core.invoke import make_future
+from cython.cimports.treadle._core.wheel import Wheel
+from cython.cimports.treadle._sys.coroutine import resume_by, stop_with
+
+from treadle._core.wheel import Wheel as _Wheel
+
+NEW = cython.declare(cython.int, 0)
+WAITING = cython.declare(cython.int, 1)
+DONE = cython.declare(cython.int, 2)
+_last_type = cython.declare(object, None)  # the type of loop that was last seen by new_future,
+_is_plain = cython.declare(cython.bint, False)  # and whether it makes futures as the wheel does
+
+
+class Operation:
+    """An awaitable that is awaited once, and passes for a coroutine (see the plain twin)."""
+
+    def begin(self):
+        """Do what is asked for; return None, or a future to wait for."""
+        raise NotImplementedError
+
+    def woken(self):
+        """Go on after `waiting` had its result; return None, or a future to wait for."""
+        raise NotImplementedError
+
+    def failed(self, error):
+        """Give back what is held; return None to fail with `error`, or a future to wait for."""
+        raise NotImplementedError
+
+    def title(self):
+        """Return the name of the method that made this operation, with its class."""
+        raise NotImplementedError
+
+    def __getattr__(self, name):
+        if name == "__qualname__":  # Cython allows no property of that name
+            return self.title()
+        if name == "__name__":
+            return self.title().rpartition(".")[2]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @property
+    def cr_await(self):
+        """What is waited for, or None."""
+        return self.waiting if self.stage == WAITING else None
+
+    @property
+    def cr_running(self):
+        """False: no other code can look while an operation runs."""
+        return False
+
+    def __repr__(self):
+        return f"<coroutine {self.title()} at {id(self):#x}>"
+
+    def __await__(self):
+        return self
+
+    def __next__(self):
+        return _resume(self)
+
+    def send(self, value):
+        """Go on, as a coroutine does."""
+        if value is not None and self.stage == NEW:
+            raise TypeError("can't send non-None value to a just-started coroutine")
+        return _resume(self)
+
+    def throw(self, kind, value=None, traceback=None):
+        """Go on with an exception, as a coroutine does."""
+        error = _instance(kind, value, traceback)
+        if self.stage == DONE:
+            raise _awaited_twice()
+        waits: cython.bint = self.stage == WAITING
+        self.stage = DONE
+        if waits:
+            return _after_failure(self, error)
+        raise error
+
+    def close(self):
+        """Give up, as a coroutine does."""
+        waits: cython.bint = self.stage == WAITING
+        self.stage = DONE
+        if waits and self.failed(GeneratorExit()) is not None:
+            raise RuntimeError("coroutine ignored GeneratorExit")
+
+    def __dealloc__(self):
+        if self.stage == DONE:
+            return
+        if self.stage == NEW:
+            warn_never_awaited(self.title())
+        elif self.waiting is not None:
+            self.close()
+
+
+class Finished:
+    """An awaitable that is done with None, any number of times."""
+
+    def __await__(self):
+        return self
+
+    def __next__(self):
+        raise StopIteration
+
+    def send(self, value):
+        """Finish."""
+        raise StopIteration
+
+    def throw(self, kind, value=None, traceback=None):
+        """Raise what is thrown in."""
+        raise _instance(kind, value, traceback)
+
+    def close(self):
+        """Do nothing."""
+
+
+def new_future(loop):
+    """Make a future of `loop`, by its own method, or without one where that is the wheel's."""
+    global _last_type, _is_plain
+    if type(loop) is not _last_type:
+        _last_type = type(loop)
+        _is_plain = (
+            isinstance(loop, Wheel) and _last_type.create_future is _Wheel.create_future
+        )
+    if _is_plain:
+        return make_future(cython.cast(Wheel, loop)._future_keywords)
+    return loop.create_future()
+
+
+def warn_never_awaited(title):
+    """Warn of an operation that was made and dropped."""
+    warnings.warn(f"coroutine '{title}' was never awaited", RuntimeWarning, stacklevel=1)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def advance(
+    raw: cython.pointer(PyObject), found: cython.pointer(cython.pointer(PyObject))
+) -> cython.int:
+    """Resume; return 0 with the result in `found`, or 1 with the future to wait for."""
+    operation: Operation = cython.cast(Operation, raw)
+    stage: cython.int = operation.stage
+    if stage == NEW:
+        operation.stage = DONE
+        future = operation.begin()
+    elif stage == WAITING:
+        future = operation.waiting
+        if not future.done():
+            raise RuntimeError("await wasn't used with future")
+        operation.stage = DONE
+        try:
+            future.result()
+        except BaseException as error:
+            future = _after_failure(operation, error)
+            Py_INCREF(future)
+            found[0] = cython.cast(cython.pointer(PyObject), future)
+            return 1
+        future = operation.woken()
+    else:
+        raise _awaited_twice()
+    if future is None:
+        value = operation.result
+        operation.result = None
+        operation.waiting = None
+        Py_INCREF(value)
+        found[0] = cython.cast(cython.pointer(PyObject), value)
+        return 0
+    _wait_for(operation, future)
+    Py_INCREF(future)
+    found[0] = cython.cast(cython.pointer(PyObject), future)
+    return 1
+
+
+@cython.cfunc
+def _resume(operation: Operation):
+    found: cython.pointer(PyObject) = cython.NULL
+    outcome: cython.int = advance(
+        cython.cast(cython.pointer(PyObject), operation), cython.address(found)
+    )
+    value = cython.cast(object, found)
+    Py_DECREF(value)
+    if outcome == 0:
+        stop_with(value)
+    return value
+
+
+@cython.cfunc
+def _wait_for(operation: Operation, future):
+    operation.waiting = future
+    operation.stage = WAITING
+    future._asyncio_future_blocking = True  # how a task knows that it was `await`ed
+    return future
+
+
+@cython.cfunc
+def _after_failure(operation: Operation, error):
+    future = operation.failed(error)
+    if future is None:
+        operation.waiting = None
+        raise error
+    return _wait_for(operation, future)
+
+
+@cython.cfunc
+def _instance(kind, value, traceback):
+    """Return the exception that the arguments of `throw` mean."""
+    if isinstance(kind, BaseException):
+        error = kind
+    elif isinstance(value, BaseException):
+        error = value
+    else:
+        error = kind() if value is None else kind(value)
+    return error if traceback is None else error.with_traceback(traceback)
+
+
+@cython.cfunc
+def _awaited_twice():
+    return RuntimeError("cannot reuse already awaited coroutine")
+
+
+resume_by(
+    cython.cast(cython.pointer(PyTypeObject), Operation),
+    advance,
+)
