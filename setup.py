@@ -40,6 +40,15 @@ MODULES = [
     "_net/tls_session",
     "_net/udp",
     "_net/upper",
+    "aio/finished",
+    "aio/gathering",
+    "aio/completion",
+    "aio/shielding",
+    "aio/shortcuts",
+    "aio/sleeping",
+    "aio/taskgroups",
+    "aio/timeouts",
+    "aio/waiting",
 ]
 # Compiled twins of plain modules: NAME is built from NAME_native.
 NATIVE = ["_core/clock", "_core/invoke", "_core/ready", "_drivers/address", "_net/scratch"]

@@ -86,6 +86,13 @@ def make_future(keywords: dict):
     return PyObject_Call(_future_type, _no_args, keywords)
 
 
+def make_task(coro, keywords: dict):
+    """Make a task of asyncio's own class; `keywords` stays the caller's and is not changed."""
+    if keywords is None:
+        raise AttributeError("the loop has not been initialised: call super().__init__()")
+    return PyObject_Call(_task_type, (coro,), keywords)
+
+
 def stepped_task(callback):
     """Return the C task whose step or wake-up `callback` is, or None (see the plain twin)."""
     raw: cython.pointer(PyObject) = cython.cast(cython.pointer(PyObject), callback)
