@@ -11,6 +11,7 @@ from typing import Any
 
 __all__ = [
     "current_context",
+    "give",
     "invoke_method",
     "invoke_method1",
     "invoke_method2",
@@ -51,6 +52,14 @@ def make_future(keywords: dict[str, Any]) -> asyncio.Future[Any]:
 def make_task(coro: Any, keywords: dict[str, Any]) -> asyncio.Task[Any]:
     """Make a task of asyncio's own class; `keywords` stays the caller's and is not changed."""
     return _Task(coro, **keywords)
+
+
+def give(value: Any) -> None:
+    """End an iterator, or a coroutine made by hand, with a result.
+
+    To be called in ``__next__``, with a bare ``raise StopIteration`` right behind it.
+    """
+    raise StopIteration(value)
 
 
 def stepped_task(callback: Any) -> Any:

@@ -1,8 +1,9 @@
-"""What is awaited, and is done already: no coroutine, no frame, no turn of the loop.
+"""What is awaited and does not wait: no coroutine, no frame, no turn of the loop.
 
 `async with` awaits what ``__aenter__`` and ``__aexit__`` return. Most of the time there is nothing
-to wait for. A coroutine would be made, started and thrown away, to say so; a `Finished` only says
-so. It passes for a coroutine, so it can be made a task as well.
+to wait for. A coroutine would be made, started and thrown away, to say so. An `Entry` enters its
+scope when it is awaited, a `Finished` only says that nothing is left to do. Both pass for
+coroutines, so that they can be made tasks as well.
 """
 
 from __future__ import annotations
@@ -10,13 +11,50 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
-__all__ = ["Finished", "finished"]
+from treadle._core.invoke import give
+
+__all__ = ["Entry", "Finished", "Scope", "entry_of"]
+
+
+class Scope:
+    """What can be entered without waiting; the base of timeouts and task groups."""
+
+    def _enter(self) -> None:
+        raise NotImplementedError
+
+
+class Entry:
+    """An awaitable that enters a scope, and gives it."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope: Any = scope
+
+    def __await__(self) -> Entry:
+        return self
+
+    def __iter__(self) -> Entry:
+        return self
+
+    def __next__(self) -> Any:
+        self.scope._enter()
+        give(self.scope)
+        raise StopIteration
+
+    def send(self, value: Any) -> Any:
+        """Enter, and end."""
+        self.scope._enter()
+        raise StopIteration(self.scope)
+
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
+        """Raise what is thrown in: nothing here catches it."""
+        raise thrown(kind, value, traceback)
+
+    def close(self) -> None:
+        """Do nothing."""
+
 
 class Finished:
-    """An awaitable that gives `result` without waiting, as often as it is awaited."""
-
-    def __init__(self, result: Any = None) -> None:
-        self.result = result
+    """An awaitable that gives None without waiting, as often as it is awaited."""
 
     def __await__(self) -> Finished:
         return self
@@ -25,27 +63,38 @@ class Finished:
         return self
 
     def __next__(self) -> Any:
-        if self.result is None:
-            raise StopIteration
-        raise StopIteration(self.result)
+        raise StopIteration
 
     def send(self, value: Any) -> Any:
-        """End at once, with the result."""
-        raise StopIteration(self.result)
+        """End at once."""
+        raise StopIteration
 
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
         """Raise what is thrown in: nothing here catches it."""
-        if value is None:
-            value = kind() if isinstance(kind, type) else kind
-        raise value.with_traceback(traceback) if traceback is not None else value
+        raise thrown(kind, value, traceback)
 
     def close(self) -> None:
-        """Do nothing: it is closed."""
+        """Do nothing."""
 
+
+Coroutine.register(Entry)
 Coroutine.register(Finished)
 
-def finished(result: Any) -> Finished:
-    """Make one that gives `result`, without the cost of parsing arguments."""
-    made: Finished = Finished.__new__(Finished)
-    made.result = result
-    return made
+
+def entry_of(scope: Scope) -> Entry:
+    """Make the entry of a scope, without the cost of parsing arguments."""
+    entry: Entry = Entry.__new__(Entry)
+    entry.scope = scope
+    return entry
+
+
+def thrown(kind: Any, value: Any, traceback: Any) -> BaseException:
+    """Return the exception that the arguments of a coroutine's ``throw`` mean."""
+    exc: BaseException
+    if isinstance(kind, BaseException):
+        exc = kind
+    elif isinstance(value, BaseException):
+        exc = value
+    else:
+        exc = kind() if value is None else kind(value)
+    return exc if traceback is None else exc.with_traceback(traceback)

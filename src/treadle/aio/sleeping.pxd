@@ -1,5 +1,7 @@
 cimport cython
 
+from treadle._core.invoke cimport give
+from treadle.aio.finished cimport thrown
 from treadle.aio.shortcuts cimport alarm_in, new_future
 
 cdef object _running_loop
@@ -20,6 +22,7 @@ cdef class Nap:
 
     cdef _begin(self)
     cdef _go_on(self)
+    cdef _finish(self)
     cdef _end(self)
 
 

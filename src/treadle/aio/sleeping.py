@@ -13,6 +13,8 @@ import warnings
 from collections.abc import Coroutine
 from typing import Any
 
+from treadle._core.invoke import give
+from treadle.aio.finished import thrown
 from treadle.aio.shortcuts import alarm_in, new_future
 
 __all__ = ["Nap", "sleep"]
@@ -42,9 +44,6 @@ class Nap:
         return self.__await__()
 
     def __next__(self) -> Any:
-        return self.send(None)
-
-    def send(self, value: Any) -> Any:
         """Begin the sleep, or go on with it; StopIteration has the result."""
         if self._state == FRESH:
             if self._delay <= 0:
@@ -53,21 +52,21 @@ class Nap:
             return self._begin()
         if self._state == OVER:
             raise RuntimeError("cannot reuse already awaited coroutine")
-        if self._waiter is not None:
+        if self._future is not None and not self._future.done():
             return self._go_on()
-        self._state = OVER
-        if self._result is None:
-            raise StopIteration
-        raise StopIteration(self._result)
+        result = self._finish()
+        if result is not None:
+            give(result)
+        raise StopIteration
+
+    def send(self, value: Any) -> Any:
+        """Do what ``next`` does: nothing can be sent to a sleep."""
+        return self.__next__()
 
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
         """End the sleep with an exception; a cancelled sleep leaves no timer behind."""
-        if value is None:
-            value = kind() if isinstance(kind, type) else kind
-        if traceback is not None:
-            value = value.with_traceback(traceback)
         self._end()
-        raise value
+        raise thrown(kind, value, traceback)
 
     def close(self) -> None:
         """End the sleep."""
@@ -85,11 +84,18 @@ class Nap:
         return self._go_on()
 
     def _go_on(self) -> Any:
+        """Let the task wait for the future, or ask it to, should it be resumed too early."""
         try:
             return self._waiter.send(None)
         except BaseException:
             self._end()
             raise
+
+    def _finish(self) -> Any:
+        """Return the result; raise what became of a future that was not set by the timer."""
+        future = self._future
+        self._end()
+        return self._result if future is None else future.result()
 
     def _end(self) -> None:
         self._state = OVER

@@ -1,4 +1,4 @@
-from treadle.aio.finished cimport Finished, finished
+from treadle.aio.finished cimport Entry, Finished, Scope, entry_of
 from treadle.aio.shortcuts cimport new_future, spawn
 
 cdef object _running_loop
@@ -9,7 +9,7 @@ cdef object _add_awaiter
 cdef object _discard_awaiter
 
 
-cdef class TaskGroupCore:
+cdef class TaskGroupCore(Scope):
     cdef public bint _entered
     cdef public bint _exiting
     cdef public bint _aborting
@@ -22,6 +22,7 @@ cdef class TaskGroupCore:
     cdef public object _on_completed_fut
     cdef object _on_done
 
+    cdef _enter(self)
     cdef _refuse(self)
     cdef _raise_what_happened(self, exc, cancelled, later)
     cdef _let_go(self)

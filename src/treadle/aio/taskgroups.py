@@ -24,7 +24,7 @@ import asyncio
 from types import TracebackType
 from typing import Any
 
-from treadle.aio.finished import Finished, finished
+from treadle.aio.finished import Entry, Finished, Scope, entry_of
 from treadle.aio.shortcuts import current_task_of, new_future, spawn
 
 __all__ = ["TaskGroup", "TaskGroupCore"]
@@ -37,7 +37,7 @@ _add_awaiter: Any = getattr(asyncio, "future_add_to_awaited_by", None)
 _discard_awaiter: Any = getattr(asyncio, "future_discard_from_awaited_by", None)
 
 
-class TaskGroupCore:
+class TaskGroupCore(Scope):
     """What `TaskGroup` does."""
 
     def __init__(self) -> None:
@@ -65,8 +65,11 @@ class TaskGroupCore:
             info.append("entered")
         return f"<TaskGroup{' '.join(info)}>"
 
-    def __aenter__(self) -> Any:
+    def __aenter__(self) -> Entry:
         """Enter the group: RuntimeError outside of a task, and the second time."""
+        return entry_of(self)
+
+    def _enter(self) -> None:
         if self._entered:
             raise RuntimeError(f"TaskGroup {self!r} has already been entered")
         if self._loop is None:
@@ -76,7 +79,6 @@ class TaskGroupCore:
             raise RuntimeError(f"TaskGroup {self!r} cannot determine the parent task")
         self._entered = True
         self._on_done = self._on_task_done
-        return finished(self)
 
     def __aexit__(
         self,

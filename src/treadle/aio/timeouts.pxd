@@ -1,6 +1,6 @@
 cimport cython
 
-from treadle.aio.finished cimport Finished, finished
+from treadle.aio.finished cimport Entry, Finished, Scope, entry_of
 from treadle.aio.shortcuts cimport alarm_at, time_of
 
 cdef object _running_loop
@@ -15,7 +15,7 @@ cdef int EXITED
 cdef tuple _NAMES
 
 
-cdef class TimeoutCore:
+cdef class TimeoutCore(Scope):
     cdef int _state
     cdef long _cancelling
     cdef readonly object _when

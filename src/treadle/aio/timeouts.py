@@ -12,8 +12,8 @@ exception: then the TimeoutError is put into the chain of that exception's conte
 reads the traceback sees why. The task may be cancelled from outside in the same turn: that request
 stays in the count, and the CancelledError passes.
 
-Design. Entering and leaving never wait, so neither makes a coroutine (`finished`). The timer is the
-wheel's own (`shortcuts`), a cancelled timer that is the last of the wheel's is forgotten at once.
+Design. Entering and leaving never wait, so neither makes a coroutine (``finished.py``). The timer is the
+wheel's own (``shortcuts.py``), a cancelled timer that is the last of the wheel's is forgotten at once.
 
 Cost. One object, one timer handle with the bound method that it calls, a copy of the context.
 """
@@ -24,7 +24,7 @@ import asyncio
 from types import TracebackType
 from typing import Any
 
-from treadle.aio.finished import Finished, finished
+from treadle.aio.finished import Entry, Finished, Scope, entry_of
 from treadle.aio.shortcuts import alarm_at, current_task_of, time_of
 
 __all__ = ["Timeout", "TimeoutCore", "timeout", "timeout_at"]
@@ -37,7 +37,7 @@ CREATED, ENTERED, EXPIRING, EXPIRED, EXITED = range(5)
 _NAMES = ("created", "active", "expiring", "expired", "finished")
 
 
-class TimeoutCore:
+class TimeoutCore(Scope):
     """What `Timeout` does."""
 
     def __init__(self, when: float | None) -> None:
@@ -72,10 +72,9 @@ class TimeoutCore:
             info = f" when={when}"
         return f"<Timeout [{_NAMES[self._state]}]{info}>"
 
-    def __aenter__(self) -> Finished:
+    def __aenter__(self) -> Entry:
         """Begin to count: RuntimeError outside of a task, and the second time."""
-        self._enter()
-        return finished(self)
+        return entry_of(self)
 
     def __aexit__(
         self,
