@@ -44,6 +44,15 @@ MODULES = [
     "aio/lock_core",
     "aio/loopbound",
     "aio/queue_core",
+    "aio/finished",
+    "aio/gathering",
+    "aio/completion",
+    "aio/shielding",
+    "aio/shortcuts",
+    "aio/sleeping",
+    "aio/taskgroups",
+    "aio/timeouts",
+    "aio/waiting",
 ]
 # Compiled twins of plain modules: NAME is built from NAME_native.
 NATIVE = ["_core/clock", "_core/invoke", "_core/ready", "_drivers/address", "_net/scratch", "aio/operation"]

@@ -11,13 +11,17 @@ from typing import Any
 
 __all__ = [
     "current_context",
+    "give",
     "invoke_method",
     "invoke_method1",
     "invoke_method2",
     "make_future",
+    "make_task",
     "stepped_task",
     "task_is_done",
 ]
+
+_Task = asyncio.Task
 
 
 def current_context() -> Context:
@@ -43,6 +47,19 @@ def invoke_method2(context: Context, owner: Any, name: str, first: Any, second: 
 def make_future(keywords: dict[str, Any]) -> asyncio.Future[Any]:
     """Make a future; `keywords` stays the caller's and is not changed."""
     return asyncio.Future(**keywords)
+
+
+def make_task(coro: Any, keywords: dict[str, Any]) -> asyncio.Task[Any]:
+    """Make a task of asyncio's own class; `keywords` stays the caller's and is not changed."""
+    return _Task(coro, **keywords)
+
+
+def give(value: Any) -> None:
+    """End an iterator, or a coroutine made by hand, with a result.
+
+    To be called in ``__next__``, with a bare ``raise StopIteration`` right behind it.
+    """
+    raise StopIteration(value)
 
 
 def stepped_task(callback: Any) -> Any:

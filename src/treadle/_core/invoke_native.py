@@ -26,6 +26,7 @@ from cython.cimports.treadle._sys.python import (
     PyObject_Vectorcall,
     PyObject_VectorcallMethod,
     copy_context,
+    set_pending_result,
     step_task,
 )
 
@@ -84,6 +85,23 @@ def make_future(keywords: dict):
     if keywords is None:  # a loop whose __init__ was not called
         raise AttributeError("the loop has not been initialised: call super().__init__()")
     return PyObject_Call(_future_type, _no_args, keywords)
+
+
+def make_task(coro, keywords: dict):
+    """Make a task of asyncio's own class; `keywords` stays the caller's and is not changed."""
+    if keywords is None:
+        raise AttributeError("the loop has not been initialised: call super().__init__()")
+    return PyObject_Call(_task_type, (coro,), keywords)
+
+
+def give(value):
+    """End an iterator, or a coroutine made by hand, with a result (see the plain twin).
+
+    The StopIteration is pending, and nobody has looked at it: the caller's bare ``raise
+    StopIteration`` in ``__next__`` then only returns. A raised one would get a traceback, with a
+    frame made for it, and so cost several times what the whole await does.
+    """
+    set_pending_result(value)
 
 
 def stepped_task(callback):

@@ -28,6 +28,7 @@ cdef class Wheel(Owner):
     cdef readonly object _hooks
     cdef dict _future_keywords
     cdef bint _own_time
+    cdef public bint _as_made
     cdef public bint _debug
     cdef public bint _closed
     cdef public bint _stopping

@@ -63,6 +63,7 @@ class Wheel(Owner):
         self._tasks = TaskKeeper()
         self._hooks: HookPoints | None = None  # None while nobody listens
         self._future_keywords = {"loop": self}
+        self._as_made = False  # no method was replaced: treadle.aio may go around them
         self._own_time = False  # `time` was replaced: deadlines are counted in what it tells
         self._debug = False
         self._closed = False

@@ -21,6 +21,9 @@ from treadle._net.unix import UnixMethods
 
 __all__ = ["Loop", "new_event_loop"]
 
+_GONE_AROUND = frozenset({"call_at", "call_later", "create_future", "create_task", "time"})
+"""The methods that treadle.aio goes around, while nobody has replaced them: see `shortcuts`."""
+
 
 class Loop(  # type: ignore[misc]
     NetMethods,
@@ -49,11 +52,14 @@ class Loop(  # type: ignore[misc]
         if not isinstance(driver, Driver):
             driver = make_driver(driver)
         super().__init__(driver, clock if clock is not None else Clock())
+        self._as_made = type(self) is Loop
         if type(self).time is not LoopCore.time:
             self._go_by(OwnTime(self))
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
+        if name in _GONE_AROUND:
+            self._as_made = False
         if name == "time":
             self._go_by(OwnTime(self))
 

@@ -1,0 +1,36 @@
+cimport cython
+
+from treadle.aio.shortcuts cimport new_future, spawn
+
+cdef object _Coroutine
+cdef object _CancelledError
+cdef object _Task
+cdef object _Future
+cdef object _isfuture
+cdef object _iscoroutine
+cdef object _get_event_loop
+cdef object _running_loop_or_none
+cdef object _add_awaiter
+cdef object _discard_awaiter
+cdef object _NOT_YET
+
+
+cpdef as_future(awaitable, loop)
+cdef _as_task(coro, loop)
+cpdef loop_of(future)
+
+
+@cython.final
+cdef class Gathering:
+    cdef object outer
+    cdef list children
+    cdef Py_ssize_t waiting
+    cdef bint lenient
+    cdef object awaiter
+
+    cdef _finish(self, last)
+
+
+cdef _cancellation_of(future)
+cdef _outcome(future)
+cdef _tell_awaiter(Gathering gathering, dict known, loop)

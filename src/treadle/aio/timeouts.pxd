@@ -1,0 +1,34 @@
+cimport cython
+
+from treadle.aio.finished cimport Entry, Finished, Scope, entry_of
+from treadle.aio.shortcuts cimport alarm_at, time_of
+
+cdef object _running_loop
+cdef Finished _NOTHING
+cdef object _CancelledError
+cdef object current_task_of
+cdef int CREATED
+cdef int ENTERED
+cdef int EXPIRING
+cdef int EXPIRED
+cdef int EXITED
+cdef tuple _NAMES
+
+
+cdef class TimeoutCore(Scope):
+    cdef int _state
+    cdef long _cancelling
+    cdef readonly object _when
+    cdef object _handle
+    cdef readonly object _task
+    cdef readonly object _loop
+
+    cdef _enter(self)
+    cdef _set(self)
+    cdef _leave(self, exc)
+
+
+cdef _explain(exc)
+
+@cython.locals(scope=TimeoutCore)
+cpdef TimeoutCore scope_of(delay)
