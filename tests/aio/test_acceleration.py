@@ -25,6 +25,7 @@ from treadle.aio import acceleration
 NAMES = sorted(name for names in acceleration.HOMES.values() for name in names.split())
 OWN = {"EventLoopPolicy", "Loop", "Runner", "install", "new_event_loop", "run"}
 BEYOND = {"Promise", "callbackify", "map_concurrent", "on", "once", "promisify", "race", "retry"}
+LEFT = {"_event_loop_policy", "__warningregistry__"}
 SWITCHES = {"accelerate", "restore"}
 CLASSES = [name for name in NAMES if isinstance(getattr(asyncio, name), type)]
 
@@ -34,9 +35,9 @@ def modules_of_asyncio():
 
 
 def everything_in_asyncio():
-    """All that asyncio's modules hold, public or not, but for what a loop leaves behind."""
+    """All that asyncio's modules hold, public or not, but for what loops and warnings leave."""
     return {
-        module.__name__: {n: v for n, v in vars(module).items() if n != "_event_loop_policy"}
+        module.__name__: {name: value for name, value in vars(module).items() if name not in LEFT}
         for module in modules_of_asyncio()
     }
 

@@ -70,9 +70,10 @@ _replaced: tuple[_Place, ...] = ()
 def accelerate() -> tuple[str, ...]:
     """Put treadle's queues, locks, streams and helpers of tasks in asyncio's place.
 
-    Returns the names that were replaced, such as ``"asyncio.Queue"`` and ``"asyncio.queues.Queue"``.
-    They hold for the whole process, on any event loop, until `restore`; best called first thing,
-    because ``from asyncio import Queue`` keeps what it got before. Objects made earlier keep working.
+    Returns the names that were replaced, such as ``"asyncio.Queue"`` and
+    ``"asyncio.queues.Queue"``. Holds for the whole process, on any event loop, until `restore`;
+    best called first thing, because ``from asyncio import Queue`` keeps what it got before. Objects
+    made earlier keep working.
 
     Raises RuntimeError, and replaces nothing, when asyncio is accelerated already, or when one of
     the names is not asyncio's own because something else has patched it.
@@ -178,8 +179,9 @@ def _stock(home: str, name: str) -> Any:
         value = getattr(holder, name, None)
         if not _is_defined_in(module, name, value) or value is not getattr(module, name):
             raise RuntimeError(
-                f"{holder.__name__}.{name} is not asyncio's own: something has put {value!r} there. "
-                "Undo that, or let it happen after treadle.accelerate(); nothing was replaced"
+                f"{holder.__name__}.{name} is not asyncio's own: something has put {value!r} "
+                "there. Undo that, or let it happen after treadle.accelerate(); nothing was "
+                "replaced"
             )
     return value
 

@@ -7,7 +7,7 @@ from abc import ABCMeta
 __all__ = ["StandIn"]
 
 
-class StandIn(metaclass=ABCMeta):
+class StandIn(metaclass=ABCMeta):  # noqa: B024  for its hook only; nothing is abstract
     """A class of treadle's whose instances are, for `isinstance`, also those of asyncio's class.
 
     Ours derive from asyncio's, so ours pass where asyncio's are asked for. The other direction is
