@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta
+from typing import Any
 
 __all__ = ["StandIn"]
 
@@ -19,7 +20,7 @@ class StandIn(metaclass=ABCMeta):  # noqa: B024  for its hook only; nothing is a
     __slots__ = ()
 
     @classmethod
-    def __subclasshook__(cls, other: type) -> bool:
+    def __subclasshook__(cls, other: type) -> Any:
         if cls.__module__ == "treadle":
             for base in cls.__bases__:
                 if base.__module__.startswith("asyncio."):
