@@ -42,6 +42,7 @@ test-all: $(VENV)/.extra-tox
 
 conformance: $(VENV)/bin/python
 	$(BIN)/python -m tools.conformance --every-python $(CONFORMANCE)
+	$(BIN)/python -m tools.conformance --every-python --aio $(CONFORMANCE)
 
 test-slow: $(VENV)/.extra-test $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

@@ -1,7 +1,9 @@
 """Fixtures that all tests share: the same test runs on asyncio's loop and on treadle's.
 
 Which treadle it is, compiled or plain, and which driver it takes by itself is decided by the
-environment in which pytest runs (``TREADLE_PURE``, ``TREADLE_DRIVER``).
+environment in which pytest runs (``TREADLE_PURE``, ``TREADLE_DRIVER``). With
+``TREADLE_TEST_ACCELERATE=1`` asyncio is accelerated before any test is imported, so that the
+libraries in ``tests/integration`` run on treadle's queues, locks and streams.
 """
 
 from __future__ import annotations
@@ -18,6 +20,11 @@ import pytest
 from hypothesis import Phase, settings
 
 import treadle
+
+ACCELERATED = os.environ.get("TREADLE_TEST_ACCELERATE", "0") != "0"
+if ACCELERATED:
+    treadle.accelerate()
+
 from tests.kit import FakeClock, JumpingDriver
 from treadle._drivers import make_driver
 
@@ -48,7 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     kind = "compiled" if treadle.COMPILED else "plain"
-    return f"treadle {treadle.__version__}: {kind}, driver {DEFAULT_DRIVER}"
+    extra = ", asyncio accelerated" if ACCELERATED else ""
+    return f"treadle {treadle.__version__}: {kind}, driver {DEFAULT_DRIVER}{extra}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

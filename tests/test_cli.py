@@ -44,6 +44,12 @@ print(json.dumps({
 }))
 '''
 
+WHOSE_NAMES = """\
+import asyncio
+from asyncio.queues import Queue
+print(asyncio.Lock.__module__, Queue.__module__, asyncio.gather.__module__.partition(".")[0])
+"""
+
 WHICH_LOOP = """\
 import asyncio
 async def main():
@@ -206,6 +212,58 @@ def test_asyncio_run_lands_on_treadle(tmp_path: Path, program: tuple[str, ...]) 
     done = python(tmp_path, *RUN, *program)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split()[0] == "treadle"
+
+
+@pytest.mark.parametrize("program", [("script.py",), ("-m", "script")], ids=["script", "module"])
+def test_the_program_s_queues_and_locks_are_treadle_s(
+    tmp_path: Path, program: tuple[str, ...]
+) -> None:
+    script(tmp_path, WHOSE_NAMES)
+    done = python(tmp_path, *RUN, *program)
+    assert outcome(done) == (0, "treadle treadle treadle\n", "")
+
+
+def test_no_accelerate_leaves_asyncio_its_names(tmp_path: Path) -> None:
+    name = script(tmp_path, WHOSE_NAMES)
+    done = python(tmp_path, *RUN, "--no-accelerate", name)
+    assert outcome(done) == (0, "asyncio.locks asyncio.queues asyncio\n", "")
+
+
+def test_no_accelerate_keeps_treadle_s_loop(tmp_path: Path) -> None:
+    name = script(tmp_path, WHICH_LOOP)
+    done = python(tmp_path, *RUN, "--no-accelerate", name)
+    assert done.stdout.split()[0] == "treadle"
+
+
+def test_no_accelerate_after_the_program_belongs_to_the_program(tmp_path: Path) -> None:
+    name = script(tmp_path, f"import sys; print(sys.argv[1:])\n{WHOSE_NAMES}")
+    done = python(tmp_path, *RUN, name, "--no-accelerate")
+    assert outcome(done) == (0, "['--no-accelerate']\ntreadle treadle treadle\n", "")
+
+
+def test_a_name_that_was_patched_before_the_program_is_a_warning(tmp_path: Path) -> None:
+    script(tmp_path, "import asyncio\nasyncio.gather = print\n", "sitecustomize.py")
+    name = script(tmp_path, WHOSE_NAMES)
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    done = python(tmp_path, *RUN, name, PYTHONPATH=path)
+    assert (done.returncode, done.stdout) == (0, "asyncio.locks asyncio.queues builtins\n")
+    assert "RuntimeWarning: asyncio.gather is not asyncio's own" in done.stderr
+    assert "treadle run --no-accelerate" in done.stderr
+
+
+def test_the_doctor_leaves_asyncio_its_names(tmp_path: Path) -> None:
+    name = script(
+        tmp_path,
+        f"""\
+        import sys
+        sys.argv[1:] = ["doctor"]
+        from treadle.cli import main
+        main()
+        {textwrap.indent(WHOSE_NAMES, " " * 8).strip()}
+        """,
+    )
+    done = python(tmp_path, name)
+    assert done.stdout.splitlines()[-1] == "asyncio.locks asyncio.queues asyncio"
 
 
 def test_debug_is_asyncio_s_debug_mode(tmp_path: Path) -> None:

@@ -88,16 +88,28 @@ def commands() -> None:
 @click.option("-m", "is_module", is_flag=True, help="Run a module, found as imports are.")
 @click.option("--debug", is_flag=True, help="asyncio's debug mode, as PYTHONASYNCIODEBUG=1 has it.")
 @click.option("--driver", metavar="NAME", help="What waits for the kernel; sets TREADLE_DRIVER.")
+@click.option(
+    "--no-accelerate",
+    "accelerate",
+    flag_value=False,
+    default=True,
+    help="Leave asyncio its own queues, locks, streams and helpers of tasks.",
+)
 @click.argument("name", metavar="{SCRIPT | -m MODULE}", type=click.UNPROCESSED)
 @click.argument("arguments", metavar="[ARGS]...", nargs=-1, type=click.UNPROCESSED)
 def run_command(
-    is_module: bool, debug: bool, driver: str | None, name: str, arguments: tuple[str, ...]
+    is_module: bool,
+    debug: bool,
+    driver: str | None,
+    accelerate: bool,
+    name: str,
+    arguments: tuple[str, ...],
 ) -> Program:
-    """Run an asyncio program on treadle's loop, as python would run it.
+    """Run an asyncio program on treadle's loop and streams, as python would run it.
 
     SCRIPT is a file, a directory or zip file with a __main__.py, or - for the standard input. What
     comes after it belongs to the program. A process that the program starts anew ("spawn") has
-    asyncio's own loop again.
+    asyncio's own again.
     """
     if debug:
         _choose_debug_mode()
@@ -107,7 +119,7 @@ def run_command(
         make_driver()
     except ValueError as error:
         raise _RefusedError(str(error)) from None
-    return Program(name, arguments, is_module)
+    return Program(name, arguments, is_module, accelerate)
 
 
 @commands.command("doctor")
@@ -143,16 +155,17 @@ class Program:
     name: str  # path of a script, a directory or a zip file, or "-"; a module's with `is_module`
     arguments: tuple[str, ...]
     is_module: bool = False
+    accelerate: bool = True
 
     def run(self) -> None:
         """Run it as ``python`` does, with treadle's loop; raises what the program raises.
 
-        The process is the program's from here on: `__main__`, ``sys.argv``, ``sys.path`` and the
-        event loop policy stay as they are set now.
+        The process is the program's from here on: `__main__`, ``sys.argv``, ``sys.path``, the
+        event loop policy and asyncio's names stay as they are set now.
         """
         _forget_click()
         sys.modules["__main__"] = main_module = _new_main_module()
-        treadle.install()
+        treadle.install(accelerate=self.accelerate)
         try:
             if self.is_module:
                 self._run_module()

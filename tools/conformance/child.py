@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-from tools.conformance import adaptations, exclusions, loops
+from tools.conformance import adaptations, aio, exclusions, loops
 
 PACKAGE = adaptations.PACKAGE
 TEXT = 6000  # characters kept of a failure
@@ -135,7 +135,7 @@ def flat(suite: Any) -> Iterator[unittest.TestCase]:
 
 def chosen(wish: dict[str, Any], suite: Any) -> tuple[list[unittest.TestCase], list[str]]:
     """Return the tests to be run, and the names of those that are excluded."""
-    known = exclusions.load()
+    known = exclusions.load(wish["aio"], sys.version_info[:2])
     run, excluded = [], []
     for test in flat(suite):
         exclusion = exclusions.find(known, name(test))
@@ -162,6 +162,8 @@ def main() -> None:
     events.wind()
     os.chdir(wish["scratch"])
     counter = loops.install(wish["loop"])
+    if wish["aio"]:
+        aio.install()
     adaptations.install()
     try:
         module = importlib.import_module(PACKAGE + wish["module"])

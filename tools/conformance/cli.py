@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from tools.conformance import builds, exclusions, report, schedule
+from tools.conformance import aio, builds, exclusions, report, schedule
 from tools.conformance.options import Options, parse
 from tools.conformance.outcome import Subject
 from tools.conformance.process import UnusableError, probe
@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     """The exit status: 0, 1 when a test fails on the loop only, 2 when nothing can be run."""
     options = parse(arguments)
     if options.list_excluded:
-        report.list_excluded(exclusions.load())
+        report.list_excluded(exclusions.load(options.aio))
         return 0
     try:
         subjects = _subjects(options)
@@ -44,7 +44,7 @@ def _subjects(options: Options) -> list[Subject]:
             print(f"skipped: {reason}")
     found = []
     for python in pythons:
-        facts = probe(python, options.loop)
+        facts = probe(python, options.loop, options.aio)
         subject = Subject(python, facts["version"], facts["loop"], facts["modules"])
         if subject.modules:
             subject.modules = _chosen(options, subject)
@@ -59,7 +59,8 @@ def _chosen(options: Options, subject: Subject) -> list[str]:
     if unknown:
         text = ", ".join(sorted(unknown))
         raise UnusableError(f"Python {subject.version} has no test module {text}")
-    return [name for name in subject.modules if not options.modules or name in options.modules]
+    wanted = options.modules or (aio.MODULES if options.aio else subject.modules)
+    return [name for name in subject.modules if name in wanted]
 
 
 def _nothing_to_run(options: Options) -> int:
@@ -83,9 +84,9 @@ def _compare(options: Options, subjects: list[Subject]) -> int:
 
 
 def _check_exclusions(options: Options, subjects: list[Subject]) -> int:
-    known = exclusions.load()
     needless = 0
     for subject, outcomes in schedule.excluded_that_pass(options, subjects).items():
+        known = exclusions.load(options.aio, subject.minor)
         print(f"\nPython {subject.version}, {subject.loop}: excluded tests that pass")
         for each in outcomes:
             exclusion = exclusions.find(known, each.test)

@@ -20,6 +20,7 @@ class Options:
     """What is asked for."""
 
     loop: str
+    aio: bool  # with treadle.aio's names in asyncio's place
     modules: tuple[str, ...]  # empty: all of them
     pythons: tuple[Path, ...]
     every_python: bool
@@ -42,6 +43,12 @@ def parse(arguments: list[str]) -> Options:
     )
     add = parser.add_argument
     add("--loop", choices=LOOPS, default="treadle", help="the loop in question (%(default)s)")
+    add(
+        "--aio",
+        action="store_true",
+        help="run the tests of queues, locks, streams and helpers of tasks on treadle.aio's, which "
+        "treadle.accelerate() puts in asyncio's place",
+    )
     add(
         "--modules",
         type=_names,
@@ -89,6 +96,7 @@ def parse(arguments: list[str]) -> Options:
         parser.error("--every-python builds treadle; other loops need --python")
     return Options(
         loop=given.loop,
+        aio=given.aio,
         modules=given.modules,
         pythons=tuple(given.python or [Path(sys.executable)]),
         every_python=given.every_python,

@@ -54,6 +54,12 @@ class Subject:
     differences: list[Outcome] = field(default_factory=list)
 
     @property
+    def minor(self) -> tuple[int, int]:
+        """The version without what a bug fix changes: (3, 13)."""
+        major, minor, *_ = self.version.split(".")
+        return int(major), int(minor)
+
+    @property
     def own(self) -> Results:
         """The results of the loop in question."""
         return next(iter(self.results.values()))

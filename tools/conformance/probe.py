@@ -25,11 +25,15 @@ def modules() -> list[str]:
 
 def main() -> int:
     """Print the facts; 1 with a line on stderr when the loop cannot be had."""
-    loop = sys.argv[1]
+    loop, with_aio = sys.argv[1], sys.argv[2:] == ["aio"]
     try:
         description = loops.describe(loop)
+        if with_aio and loop == "treadle":
+            description += ", its names in asyncio's place"
+        elif with_aio:
+            description += f", the names of {loops.describe('treadle')} in asyncio's place"
     except ImportError as error:
-        print(f"{sys.executable}: {loop} cannot be imported: {error}", file=sys.stderr)
+        print(f"{sys.executable}: {error}: cannot test {loop}", file=sys.stderr)
         return 1
     version = platform.python_version()
     print(json.dumps({"version": version, "loop": description, "modules": modules()}))

@@ -27,6 +27,7 @@ class Job:
     subject: Subject
     module: str
     loop: str
+    aio: bool = False  # with treadle.aio's names in asyncio's place
     only: tuple[str, ...] | None = None  # just these tests
     excluded: bool = False  # run the excluded tests instead of the others
 
@@ -80,6 +81,7 @@ def _wish(job: Job, limit: float, done: Collection[str], folder: Path) -> dict[s
     return {
         "module": job.module,
         "loop": job.loop,
+        "aio": job.aio,
         "limit": limit,
         "excluded": job.excluded,
         "only": job.only,
@@ -134,9 +136,9 @@ class UnusableError(Exception):
     """An interpreter, or what is asked of it, cannot be used."""
 
 
-def probe(python: Path, loop: str) -> dict[str, Any]:
+def probe(python: Path, loop: str, aio: bool) -> dict[str, Any]:
     """Ask an interpreter for its version, the loop's and the names of the test modules."""
-    command = [str(python), "-m", "tools.conformance.probe", loop]
+    command = [str(python), "-m", "tools.conformance.probe", loop, *(["aio"] if aio else [])]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     except OSError as error:

@@ -39,7 +39,11 @@ def compare(options: Options, subjects: list[Subject]) -> None:
         loops.append(REFERENCE)
     for subject in subjects:
         subject.results = {loop: Results(loop) for loop in loops}
-    jobs = [job for module, subject in _in_order(subjects) for job in _jobs(subject, module, loops)]
+    jobs = [
+        job
+        for module, subject in _in_order(subjects)
+        for job in _jobs(options, subject, module, loops)
+    ]
     _into_results(options, subjects, jobs)
     if options.loop != REFERENCE:
         _repeat(options, subjects)
@@ -54,7 +58,7 @@ def excluded_that_pass(options: Options, subjects: list[Subject]) -> dict[Subjec
     jobs = [
         replace(job, excluded=True)
         for module, subject in _in_order(subjects)
-        for job in _jobs(subject, module, [options.loop])
+        for job in _jobs(options, subject, module, [options.loop])
     ]
     found: dict[Subject, list[Outcome]] = {subject: [] for subject in subjects}
     for job, outcomes in _all(options, jobs):
@@ -79,7 +83,7 @@ def _repeat(options: Options, subjects: list[Subject]) -> None:
 
     It cannot make one hang for so long: those are not repeated.
     """
-    for job, outcomes in _all(options, _failed_again(options.loop, options.loop, subjects)):
+    for job, outcomes in _all(options, _failed_again(options, options.loop, subjects)):
         known = job.subject.results[options.loop].outcomes
         for each in outcomes:
             first = known.get(each.test)
@@ -92,21 +96,22 @@ def _ask_reference(options: Options, subjects: list[Subject]) -> None:
     for subject in subjects:
         if subject.results[options.loop].named("failed"):
             subject.results[REFERENCE] = Results(REFERENCE)
-    _into_results(options, subjects, _failed_again(options.loop, REFERENCE, subjects))
+    _into_results(options, subjects, _failed_again(options, REFERENCE, subjects))
 
 
-def _failed_again(loop: str, on: str, subjects: list[Subject]) -> list[Job]:
-    """Make the jobs that run, each alone in its module, the tests that failed on `loop`."""
+def _failed_again(options: Options, on: str, subjects: list[Subject]) -> list[Job]:
+    """Make the jobs that run, each alone in its module, the tests that failed on the loop."""
     jobs = []
     for subject in subjects:
-        for module, failed in _by_module(subject.results[loop].named("failed")).items():
-            if on == loop:
+        for module, failed in _by_module(subject.results[options.loop].named("failed")).items():
+            if on == options.loop:
                 failed = [each for each in failed if not each.text.startswith("hung")]
             if not failed:
                 continue
             # the preparation of a class or module, or a process, is no test: run all of them
             tests = None if any(each.whole for each in failed) else {each.test for each in failed}
-            jobs.append(Job(subject, module, on, None if tests is None else tuple(sorted(tests))))
+            only = None if tests is None else tuple(sorted(tests))
+            jobs.append(Job(subject, module, on, _with_aio(options, on), only))
     return jobs
 
 
@@ -127,8 +132,13 @@ def _in_order(subjects: list[Subject]) -> list[tuple[str, Subject]]:
     return sorted(pairs, key=rank)
 
 
-def _jobs(subject: Subject, module: str, loops: list[str]) -> list[Job]:
-    return [Job(subject, module, loop) for loop in loops]
+def _jobs(options: Options, subject: Subject, module: str, loops: list[str]) -> list[Job]:
+    return [Job(subject, module, loop, _with_aio(options, loop)) for loop in loops]
+
+
+def _with_aio(options: Options, loop: str) -> bool:
+    """Say whether the loop has treadle.aio's names; what it is compared with has asyncio's own."""
+    return options.aio and loop == options.loop
 
 
 def _into_results(options: Options, subjects: list[Subject], jobs: list[Job]) -> None:

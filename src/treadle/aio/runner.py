@@ -72,19 +72,43 @@ class EventLoopPolicy(_default_policy()):  # type: ignore[misc]
     _loop_factory = Loop
 
 
-def install() -> None:
+def install(accelerate: bool = True) -> None:
     """Make treadle's loop the one that asyncio starts from now on, in this process.
 
     For programs that call ``asyncio.run`` themselves. Where you can, pass
     ``loop_factory=treadle.new_event_loop`` or call `treadle.run` instead.
+
+    Puts treadle's queues, locks, streams and helpers of tasks in asyncio's place as well, as
+    `treadle.accelerate` does, unless ``accelerate`` is false or that was done before; it may be
+    called again. Warns with RuntimeWarning, and leaves those names alone, when something else has
+    patched one of them; the loop is installed all the same.
 
     >>> import asyncio, treadle
     >>> treadle.install()
     >>> with asyncio.Runner() as runner:
     ...     type(runner.get_loop())
     <class 'treadle.Loop'>
+    >>> asyncio.Queue
+    <class 'treadle.Queue'>
+    >>> _ = treadle.restore()
     >>> asyncio.set_event_loop_policy(None)  # asyncio's own again
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         asyncio.set_event_loop_policy(EventLoopPolicy())
+    if accelerate:
+        _accelerate()
+
+
+def _accelerate() -> None:
+    from treadle.aio.acceleration import accelerate_once  # late: it loads all that is compiled
+
+    try:
+        accelerate_once()
+    except RuntimeError as refusal:
+        warnings.warn(
+            f"{refusal}. The loop is treadle's now; to keep asyncio's names as they are without "
+            "this warning, call treadle.install(accelerate=False), or treadle run --no-accelerate",
+            RuntimeWarning,
+            stacklevel=3,
+        )
