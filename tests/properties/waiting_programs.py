@@ -120,7 +120,8 @@ class Tasks:
         self.log = []
         self.tasks = []  # all that have begun, children too, in the order in which they did
         self.things = []
-        self.timeouts = []  # innermost last, as far as one task is concerned
+        self.gates = {}  # number -> futures of those who wait for its opening
+        self.timeouts = []  # in the order in which they were entered
 
     async def main(self, things, tasks):
         self.things = [getattr(self, f"make_{name}")(*rest) for name, *rest in things]
@@ -208,6 +209,17 @@ class Tasks:
 
     async def sleep(self, where, ticks):
         return await self.aio.sleep(self.delay(where, ticks), "slept")
+
+    async def gate(self, where, which):
+        """Wait, with the loop's means alone, until another task opens the gate."""
+        opened = self.loop.create_future()
+        self.gates.setdefault(which, []).append(opened)
+        return await opened
+
+    def open(self, where, which):
+        for waiter in self.gates.pop(which, []):
+            if not waiter.done():
+                waiter.set_result("open")
 
     def cancel(self, where, which):
         return self.tasks[which % len(self.tasks)].cancel(where)
