@@ -1,8 +1,9 @@
 """The echo servers, one for each style of writing one. They know only asyncio's interface.
 
 Each of `SERVERS` starts a server on the running loop and returns the address at which it is to be
-found: a port, or the path of a Unix socket. The argument is what that style needs to know: the size
-of a message, a path, or nothing.
+found: a port, or the path of a Unix socket. It is given the namespace from which it takes streams
+(`bench.loops.names`), and an argument, which is what that style needs to know: the size of a
+message, a path, or nothing.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import cast
 
+from bench.primitives import Names
 from bench.tls import server_context
 
 HOST = "127.0.0.1"
@@ -78,29 +80,29 @@ async def _readline(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     writer.close()
 
 
-async def _protocol(argument: str) -> Address:
+async def _protocol(aio: Names, argument: str) -> Address:
     loop = asyncio.get_running_loop()
     return _port(await loop.create_server(Echo, HOST, 0, backlog=BACKLOG))
 
 
-async def _buffered(argument: str) -> Address:
+async def _buffered(aio: Names, argument: str) -> Address:
     loop = asyncio.get_running_loop()
     return _port(await loop.create_server(BufferedEcho, HOST, 0, backlog=BACKLOG))
 
 
-async def _tls(argument: str) -> Address:
+async def _tls(aio: Names, argument: str) -> Address:
     loop = asyncio.get_running_loop()
     context = server_context()
     return _port(await loop.create_server(Echo, HOST, 0, backlog=BACKLOG, ssl=context))
 
 
-async def _unix(argument: str) -> Address:
+async def _unix(aio: Names, argument: str) -> Address:
     loop = asyncio.get_running_loop()
     _kept.append(await loop.create_unix_server(Echo, argument, backlog=BACKLOG))
     return argument
 
 
-async def _udp(argument: str) -> Address:
+async def _udp(aio: Names, argument: str) -> Address:
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(DatagramEcho, local_addr=(HOST, 0))
     _kept.append(transport)
@@ -108,16 +110,16 @@ async def _udp(argument: str) -> Address:
     return port
 
 
-async def _streams(argument: str) -> Address:
-    return _port(await asyncio.start_server(_read, HOST, 0, backlog=BACKLOG))
+async def _streams(aio: Names, argument: str) -> Address:
+    return _port(await aio.start_server(_read, HOST, 0, backlog=BACKLOG))
 
 
-async def _readlines(argument: str) -> Address:
+async def _readlines(aio: Names, argument: str) -> Address:
     # a line may be as long as the longest message that can be asked for
-    return _port(await asyncio.start_server(_readline, HOST, 0, backlog=BACKLOG, limit=1 << 30))
+    return _port(await aio.start_server(_readline, HOST, 0, backlog=BACKLOG, limit=1 << 30))
 
 
-async def _readexactly(argument: str) -> Address:
+async def _readexactly(aio: Names, argument: str) -> Address:
     size = int(argument)
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -125,10 +127,10 @@ async def _readexactly(argument: str) -> Address:
             writer.write(await reader.readexactly(size))
             await writer.drain()
 
-    return _port(await asyncio.start_server(handle, HOST, 0, backlog=BACKLOG))
+    return _port(await aio.start_server(handle, HOST, 0, backlog=BACKLOG))
 
 
-async def _sock(argument: str) -> Address:
+async def _sock(aio: Names, argument: str) -> Address:
     listener = socket.create_server((HOST, 0), backlog=BACKLOG)
     listener.setblocking(False)
     _kept.append(asyncio.create_task(_accept(listener)))
@@ -156,7 +158,7 @@ def _port(server: asyncio.Server) -> int:
     return port
 
 
-SERVERS: dict[str, Callable[[str], Awaitable[Address]]] = {
+SERVERS: dict[str, Callable[[Names, str], Awaitable[Address]]] = {
     "protocol": _protocol,
     "streams": _streams,
     "sock": _sock,

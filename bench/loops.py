@@ -7,12 +7,14 @@ it measures and of no other.
 import asyncio
 import importlib
 from importlib import metadata
+from types import ModuleType
 
 MODULES = {
     "asyncio": "asyncio",
     "uvloop": "uvloop",
     "rloop": "rloop",
     "treadle": "treadle",
+    "treadle-stock": "treadle",
     "aiofastnet": "aiofastnet",
 }
 """Loop name -> its module, in which `new_event_loop` makes it."""
@@ -26,10 +28,13 @@ BASELINE = "uvloop"
 SUBJECT = "treadle"
 """Targets are set for this loop."""
 
+STOCK = "treadle-stock"
+"""The subject with asyncio's own streams and primitives, to tell the share of its loop alone."""
+
 LIMIT = "c-epoll"
 """Not a Python loop: the echo server in C, as the physical limit of some echo workloads."""
 
-LABELS = {LIMIT: "C epoll", PATCH: f"{PATCH} on {BASELINE}"}
+LABELS = {LIMIT: "C epoll", PATCH: f"{PATCH} on {BASELINE}", STOCK: f"{SUBJECT}, stock names"}
 
 NAMES = (*MODULES, LIMIT)
 
@@ -42,12 +47,20 @@ def new_loop(name: str) -> asyncio.AbstractEventLoop:
     return loop
 
 
+def names(loop: str) -> ModuleType:
+    """Where a program on this loop finds streams, queues, locks, timeouts and groups.
+
+    The subject has its own ones, under asyncio's names.
+    """
+    return importlib.import_module("treadle.aio" if loop == SUBJECT else "asyncio")
+
+
 def version(name: str) -> str:
     """The version of the installed package; asyncio has none but Python's."""
     if name == "asyncio":
         return "standard library"
     try:
-        return metadata.version(name)
+        return metadata.version(MODULES[name])
     except metadata.PackageNotFoundError:
         return str(getattr(importlib.import_module(MODULES[name]), "__version__", "unknown"))
 

@@ -1,6 +1,7 @@
 """The micro programs: one operation of the loop each, many times over.
 
-They know only asyncio's interface, so that every loop runs the same code. They are written the way
+They know only asyncio's names, so that every loop runs the same code; what programs wait with, and
+treadle has anew, is in `primitives.py`. They are written the way
 programs are, down to looking `loop.call_soon` up at each call: what that costs, all users pay.
 """
 
@@ -19,8 +20,6 @@ TIMER_BATCH = 1000
 THREADSAFE_BATCH = 1000
 
 SWITCHING_TASKS = 100
-
-GATHERED = 100
 
 
 def _timed(body: Body) -> Program:
@@ -144,11 +143,6 @@ async def spawn(loop: asyncio.AbstractEventLoop, n: int) -> None:
         await loop.create_task(_trivial())
 
 
-async def gather(loop: asyncio.AbstractEventLoop, n: int) -> None:
-    for _ in range(n):
-        await asyncio.gather(*[_trivial() for _ in range(GATHERED)])
-
-
 async def task_switch(loop: asyncio.AbstractEventLoop, n: int) -> None:
     await asyncio.gather(*[sleep0(loop, n) for _ in range(SWITCHING_TASKS)])
 
@@ -197,7 +191,6 @@ PROGRAMS: dict[str, Micro] = {
     "due_100": Micro(due(100), "one of 100 timers due together: made and fired", 100),
     "due_1000": Micro(due(1000), "one of 1,000 timers due together: made and fired", 1000),
     "spawn": Micro(_timed(spawn), "await loop.create_task(trivial coroutine)"),
-    "gather_100": Micro(_timed(gather), "one of 100 trivial coroutines gathered", GATHERED),
     "task_switch": Micro(
         _timed(task_switch), "a switch between 100 tasks that sleep(0)", SWITCHING_TASKS
     ),

@@ -1,8 +1,9 @@
 """The servers under load, each in a process: `python -m bench.servers KIND LOOP [ARGUMENT]`.
 
-They know only asyncio's interface. A server prints one line of JSON with its addresses and then
-serves until it is killed, or until an alarm ends it if whoever started it is gone. If the loop
-lacks what the server needs, the line names the method instead.
+They know only asyncio's interface, and take streams from the namespace that goes with the loop. A
+server prints one line of JSON with its addresses and then serves until it is killed, or until an
+alarm ends it if whoever started it is gone. If the loop lacks what the server needs, the line names
+the method instead.
 """
 
 import asyncio
@@ -16,7 +17,8 @@ from typing import cast
 
 from bench import echoes
 from bench.echoes import BACKLOG, HOST, Address
-from bench.loops import missing_method, new_loop
+from bench.loops import missing_method, names, new_loop
+from bench.primitives import Names
 from bench.tls import server_context
 
 LIFETIME_SECONDS = 180
@@ -79,11 +81,11 @@ _kept: list[asyncio.Server] = []
 """What serves until the process ends."""
 
 
-async def _idle_connection() -> list[Address]:
+async def _idle_connection(aio: Names) -> list[Address]:
     return await _idle(tls=False)
 
 
-async def _idle_tls() -> list[Address]:
+async def _idle_tls(aio: Names) -> list[Address]:
     return await _idle(tls=True)
 
 
@@ -95,9 +97,9 @@ async def _idle(tls: bool) -> list[Address]:
     return _ports(server, await asyncio.start_server(census.answer, HOST, 0))
 
 
-async def _idle_stream() -> list[Address]:
+async def _idle_stream(aio: Names) -> list[Address]:
     census = Census()
-    server = await asyncio.start_server(census.handle, HOST, 0, backlog=BACKLOG)
+    server = await aio.start_server(census.handle, HOST, 0, backlog=BACKLOG)
     return _ports(server, await asyncio.start_server(census.answer, HOST, 0))
 
 
@@ -106,17 +108,17 @@ def _ports(*servers: asyncio.Server) -> list[Address]:
     return [server.sockets[0].getsockname()[1] for server in servers]
 
 
-IDLE: dict[str, Callable[[], Awaitable[list[Address]]]] = {
+IDLE: dict[str, Callable[[Names], Awaitable[list[Address]]]] = {
     "idle_connection": _idle_connection,
     "idle_stream": _idle_stream,
     "idle_tls": _idle_tls,
 }
 
 
-async def _started(kind: str, argument: str) -> list[Address]:
+async def _started(kind: str, aio: Names, argument: str) -> list[Address]:
     if kind in IDLE:
-        return await IDLE[kind]()
-    return [await echoes.SERVERS[kind.removeprefix("echo_")](argument)]
+        return await IDLE[kind](aio)
+    return [await echoes.SERVERS[kind.removeprefix("echo_")](aio, argument)]
 
 
 def main(kind: str, loop_name: str, argument: str = "") -> None:
@@ -126,7 +128,7 @@ def main(kind: str, loop_name: str, argument: str = "") -> None:
     loop = new_loop(loop_name)
     asyncio.set_event_loop(loop)
     try:
-        addresses = loop.run_until_complete(_started(kind, argument))
+        addresses = loop.run_until_complete(_started(kind, names(loop_name), argument))
     except NotImplementedError as error:
         print(json.dumps({"cannot": missing_method(error)}), flush=True)
         return

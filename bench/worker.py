@@ -15,6 +15,7 @@ from bench import echo, idle, imports, loops, spawn, stopwatch
 from bench.effort import Effort, effort
 from bench.micro import PROGRAMS
 from bench.outcome import Outcome
+from bench.primitives import PRIMITIVES
 from bench.workloads import Shape, find
 
 
@@ -59,7 +60,9 @@ def run(name: str, loop: str, size: Effort) -> Outcome:
 def _micro(name: str, loop_name: str, size: Effort) -> Outcome:
     loop = loops.new_loop(loop_name)
     asyncio.set_event_loop(loop)
-    timing = stopwatch.measure(PROGRAMS[name], loop, size.micro_seconds, size.repeats)
+    primitive = PRIMITIVES.get(name)
+    micro = PROGRAMS[name] if primitive is None else primitive.micro(loop_name)
+    timing = stopwatch.measure(micro, loop, size.micro_seconds, size.repeats)
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
     return Outcome(figure=timing.best, detail={"all": timing.all, "operations": timing.operations})

@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.loops import LIMIT, MODULES, PATCH
+from bench.loops import LIMIT, MODULES, PATCH, STOCK
 from bench.micro import PROGRAMS
+from bench.primitives import PRIMITIVES
 
 Kind = Literal["micro", "echo", "handshakes", "idle", "spawn", "import"]
 Wire = Literal["tcp", "unix", "tls", "udp"]
@@ -25,10 +26,12 @@ class Workload:
     """Whether the C server can run it, too."""
     patched: bool = False
     """Whether transports put into another loop take part."""
+    named: bool = False
+    """Whether it uses names of which the subject has its own; stock ones then take part as well."""
 
     def contestants(self, loops: list[str]) -> list[str]:
         """Those of `loops` that take part in this workload."""
-        absent = {LIMIT: not self.limited, PATCH: not self.patched}
+        absent = {LIMIT: not self.limited, PATCH: not self.patched, STOCK: not self.named}
         return [name for name in loops if not absent.get(name, name not in MODULES)]
 
 
@@ -41,6 +44,7 @@ class Style:
     limited: bool = False
     """Whether the C server can stand in for it."""
     patched: bool = False
+    named: bool = False
 
     @property
     def generator(self) -> str:
@@ -50,11 +54,11 @@ class Style:
 
 STYLES = {
     "protocol": Style("a Protocol", limited=True, patched=True),
-    "streams": Style("read and write of streams"),
+    "streams": Style("read and write of streams", named=True),
     "sock": Style("sock_recv and sock_sendall, a task for each connection,"),
     "buffered": Style("a BufferedProtocol"),
-    "readexactly": Style("readexactly and drain of streams"),
-    "readline": Style("readline and drain of streams"),
+    "readexactly": Style("readexactly and drain of streams", named=True),
+    "readline": Style("readline and drain of streams", named=True),
     "tls": Style("a Protocol over TLS", wire="tls", patched=True),
     "unix": Style("a Protocol on a Unix socket", wire="unix", limited=True),
     "udp": Style("a DatagramProtocol", wire="udp", limited=True),
@@ -99,6 +103,7 @@ class Shape:
             what=f"server CPU per message, user and system: {style.what} echoes {messages}",
             limited=style.limited,
             patched=style.patched,
+            named=style.named,
         )
 
 
@@ -137,6 +142,7 @@ OTHERS = (
         kind="idle",
         unit="KiB",
         what="private memory per idle connection of a handler awaiting reader.read(1)",
+        named=True,
     ),
     Workload(
         "idle_tls",
@@ -173,6 +179,10 @@ def find(name: str) -> Workload | None:
 def _catalogue() -> dict[str, Workload]:
     entries = [
         Workload(name, kind="micro", unit="ns", what=micro.what) for name, micro in PROGRAMS.items()
+    ]
+    entries += [
+        Workload(name, kind="micro", unit="ns", what=primitive.what, named=True)
+        for name, primitive in PRIMITIVES.items()
     ]
     for name in ECHOES:
         shape = Shape.parse(name)

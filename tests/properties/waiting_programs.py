@@ -1,0 +1,485 @@
+"""Random programs of tasks that wait for each other: what they are made of, and how they are run.
+
+A program is plain data: what there is (`things`), and for each task the steps that it does one
+after the other. A step is a tuple, its name and what it needs; a step may contain steps. `World`
+runs a program with the names of any namespace that has asyncio's (`asyncio`, `treadle.aio`), on any
+loop whose time is virtual, and logs the end of each step: in which task, when, what came of it, and
+how often that task had been asked to cancel. The log of two runs can be compared line by line.
+
+What makes two runs comparable:
+
+- Time passes only when nothing is ready, and then at once.
+- No two timers are due together: each delay has a fraction of a tick of its own, derived from the
+  place of its step in the program. asyncio's heap does not tell what is due together apart.
+- A program that waits for something that never comes is asked for its state after a long time, and
+  then cancelled, again as long as it carries on all the same.
+
+An exception ends the step that raised it and no more, but a cancellation and `Failed` go up to
+where they are dealt with, as exceptions do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import re
+import selectors
+import zlib
+
+import treadle
+from tests.kit import SECOND, FakeClock, JumpingDriver
+
+LONG = 10_000  # ticks; nothing that a program does takes as long
+MOST_CANCELLATIONS = 10
+MOST_EVENTS = 2_000
+
+
+class Failed(Exception):
+    """What the step `fail` raises."""
+
+
+class JumpingSelector(selectors.DefaultSelector):
+    """Where it would wait for a while, the clock jumps to the end of it instead."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock = clock
+
+    def select(self, timeout=None):
+        assert timeout is not None, "nothing is scheduled: the loop would wait for ever"
+        self.clock.ns += math.ceil(max(0, timeout) * SECOND)
+        return super().select(0)
+
+
+class OrderedTask(asyncio.Task):
+    """A task that a small set keeps in the order of insertion.
+
+    A `TaskGroup` cancels its tasks in the order of a set, which is that of their addresses.
+    """
+
+    __slots__ = ()
+
+    def __hash__(self):
+        return 0
+
+
+def ordered(loop):
+    """Have a loop make `OrderedTask`s."""
+    loop.set_task_factory(lambda loop, coro, **more: OrderedTask(coro, loop=loop, **more))
+    return loop
+
+
+class VirtualAsyncio(asyncio.SelectorEventLoop):
+    """asyncio's loop in virtual time."""
+
+    def __init__(self):
+        self.clock = FakeClock()
+        super().__init__(JumpingSelector(self.clock))
+
+    def time(self):
+        return self.clock.ns / SECOND
+
+
+def virtual_treadle():
+    """Make treadle's loop in virtual time."""
+    clock = FakeClock()
+    return treadle.Loop(driver=JumpingDriver(clock), clock=clock)
+
+
+def cancels_several(tasks):
+    """Whether a group in these tasks may cancel several children at once."""
+    return any(
+        isinstance(part, list | tuple)
+        and ((len(part) == 3 and part[0] == "group" and len(part[1]) > 1) or cancels_several(part))
+        for part in tasks
+    )
+
+
+def describe(value):
+    """Say of a value what two runs must have in common."""
+    match value:
+        case BaseExceptionGroup():
+            return (type(value).__name__, value.message, *map(describe, value.exceptions))
+        case BaseException():
+            cause = type(value.__cause__).__name__ if value.__cause__ else None
+            return (type(value).__name__, *map(describe, value.args), cause)
+        case list() | tuple():
+            return [describe(item) for item in value]
+        case None | bool() | int() | float() | str() | bytes():
+            return value
+    return re.sub(r"^<[\w.]+ (object )?at 0x\w+ ?", "<", repr(value))
+
+
+class Tasks:
+    """The run of one program: what all of them have, and the log."""
+
+    def __init__(self, aio, loop):
+        self.aio = aio
+        self.loop = loop
+        self.log = []
+        self.tasks = []  # all that have begun, children too, in the order in which they did
+        self.things = []
+        self.gates = {}  # number -> futures of those who wait for its opening
+        self.timeouts = []  # in the order in which they were entered
+
+    async def main(self, things, tasks):
+        self.things = [getattr(self, f"make_{name}")(*rest) for name, *rest in things]
+        for number, steps in enumerate(tasks):
+            self.loop.create_task(self.body(str(number), steps))
+        await self.pass_long()
+        for _ in range(MOST_CANCELLATIONS):
+            left = [task for task in self.tasks if not task.done()]
+            self.note("left", len(left), self.things)
+            if not left:
+                break
+            for task in left:
+                task.cancel("it is over")
+            await self.pass_long()
+            self.let_go()
+        self.note("over", [self.ended(task) for task in self.tasks], self.things)
+
+    def let_go(self):
+        """Release what ended tasks hold: one that must have it again cannot be cancelled."""
+        for thing in self.things:
+            with contextlib.suppress(AttributeError, RuntimeError, ValueError):
+                thing.release()
+
+    async def pass_long(self):
+        """Wait, with the loop's means alone, until nothing more happens."""
+        passed = self.loop.create_future()
+        self.loop.call_later(LONG, passed.set_result, None)
+        await passed
+
+    async def body(self, path, steps):
+        """Do steps in a task of its own; its result is its name."""
+        self.tasks.append(asyncio.current_task())
+        self.note(path, "begins")
+        await self.do(path, steps)
+        self.note(path, "ends")
+        return path
+
+    async def do(self, path, steps):
+        for number, (name, *arguments) in enumerate(steps):
+            where = f"{path}.{number}"
+            try:
+                came = getattr(self, name)(where, *arguments)
+                if hasattr(came, "__await__"):
+                    came = await came
+            except (asyncio.CancelledError, Failed) as exc:
+                self.note(where, name, exc)
+                raise
+            except Exception as exc:
+                self.note(where, name, exc)
+            else:
+                self.note(where, name, came)
+
+    def note(self, where, *what):
+        assert len(self.log) < MOST_EVENTS, "it does not end"
+        task = asyncio.current_task()
+        when = int(self.loop.time())
+        self.log.append((where, when, task.cancelling() if task else None, describe(what)))
+
+    def reported(self, loop, context):
+        """Log what the loop is told, but not what depends on when an object is freed."""
+        if "never retrieved" not in context["message"]:
+            self.note("report", context["message"], context.get("exception"))
+
+    def ended(self, task):
+        if not task.done():
+            return "running"
+        if task.cancelled():
+            return ["cancelled", task.cancelling()]
+        return [describe(task.exception() or task.result()), task.cancelling()]
+
+    def delay(self, where, ticks):
+        """Return a delay in seconds that no other step has; what is not positive stays as it is."""
+        if ticks is None or ticks <= 0:
+            return ticks
+        return ticks + (zlib.crc32(where.encode()) + 1) * 2.0**-40
+
+    def children(self, where, bodies):
+        return [self.body(f"{where}/{i}", steps) for i, steps in enumerate(bodies)]
+
+    # steps of every program
+
+    async def turns(self, where, count):
+        for _ in range(count):
+            await self.aio.sleep(0)
+
+    async def sleep(self, where, ticks):
+        return await self.aio.sleep(self.delay(where, ticks), "slept")
+
+    async def gate(self, where, which):
+        """Wait, with the loop's means alone, until another task opens the gate."""
+        opened = self.loop.create_future()
+        self.gates.setdefault(which, []).append(opened)
+        return await opened
+
+    def open(self, where, which):
+        for waiter in self.gates.pop(which, []):
+            if not waiter.done():
+                waiter.set_result("open")
+
+    def cancel(self, where, which):
+        return self.tasks[which % len(self.tasks)].cancel(where)
+
+    def fail(self, where):
+        raise Failed(where)
+
+    async def attempt(self, where, steps):
+        try:
+            await self.do(where, steps)
+        except Failed as exc:
+            return exc
+
+    async def survive(self, where, takes_back, steps):
+        """Carry on when cancelled, with or without telling the task."""
+        try:
+            await self.do(where, steps)
+        except asyncio.CancelledError as exc:
+            if takes_back:
+                asyncio.current_task().uncancel()
+            return exc
+
+    async def last(self, where, steps, late):
+        """Have something to do in the end, even when cancelled."""
+        try:
+            await self.do(where, steps)
+        finally:
+            await self.do(f"{where}'", late)
+
+    async def timeout(self, where, ticks, steps):
+        async with self.aio.timeout(self.delay(where, ticks)) as timeout:
+            self.timeouts.append(timeout)
+            await self.do(where, steps)
+        return timeout.expired()
+
+    async def wait_for(self, where, ticks, steps):
+        return await self.aio.wait_for(self.body(f"{where}/", steps), self.delay(where, ticks))
+
+
+class Groups(Tasks):
+    """Steps of programs about timeouts and groups of tasks."""
+
+    def reschedule(self, where, which, ticks):
+        if not self.timeouts:
+            return None
+        timeout = self.timeouts[which % len(self.timeouts)]
+        delay = self.delay(where, ticks)
+        timeout.reschedule(None if delay is None else self.loop.time() + delay)
+        return timeout.expired()
+
+    async def timeout_at(self, where, ticks, steps):
+        delay = self.delay(where, ticks)
+        when = None if delay is None else self.loop.time() + delay
+        async with self.aio.timeout_at(when) as timeout:
+            await self.do(where, steps)
+        return timeout.expired()
+
+    async def group(self, where, bodies, steps):
+        async with self.aio.TaskGroup() as group:
+            made = [group.create_task(child) for child in self.children(where, bodies)]
+            await self.do(where, steps)
+        return [self.ended(task) for task in made]
+
+    async def gather(self, where, return_exceptions, bodies):
+        children = self.children(where, bodies)
+        return await self.aio.gather(*children, return_exceptions=return_exceptions)
+
+    async def shield(self, where, steps):
+        return await self.aio.shield(self.body(f"{where}/", steps))
+
+    async def wait(self, where, when, ticks, bodies):
+        tasks = [self.loop.create_task(child) for child in self.children(where, bodies)]
+        delay = self.delay(where, ticks)
+        done, pending = await self.aio.wait(tasks, timeout=delay, return_when=when)
+        assert done | pending == set(tasks)
+        return ["pending" if task in pending else self.ended(task) for task in tasks]
+
+    async def as_completed(self, where, ticks, bodies):
+        # tasks, because which coroutine of a set begins first is not defined
+        tasks = [self.loop.create_task(child) for child in self.children(where, bodies)]
+        found = []
+        for coming in self.aio.as_completed(tasks, timeout=self.delay(where, ticks)):
+            try:
+                found.append(await coming)
+            except (Failed, TimeoutError) as exc:
+                found.append(exc)
+            self.note(where, found[-1])
+        return found
+
+    async def as_completed_async(self, where, ticks, bodies):
+        tasks = [self.loop.create_task(child) for child in self.children(where, bodies)]
+        found = []
+        async for task in self.aio.as_completed(tasks, timeout=self.delay(where, ticks)):
+            found.append([tasks.index(task), self.ended(task)])
+            self.note(where, found[-1])
+        return found
+
+
+class Queues(Tasks):
+    """Steps of programs about queues."""
+
+    def make_queue(self, kind, maxsize):
+        return getattr(self.aio, kind)(maxsize)
+
+    def queue(self, which):
+        return self.things[which % len(self.things)]
+
+    def put(self, where, which, item):
+        return self.queue(which).put(item)
+
+    def get(self, where, which):
+        return self.queue(which).get()
+
+    def put_nowait(self, where, which, item):
+        return self.queue(which).put_nowait(item)
+
+    def get_nowait(self, where, which):
+        return self.queue(which).get_nowait()
+
+    def task_done(self, where, which):
+        return self.queue(which).task_done()
+
+    def join(self, where, which):
+        return self.queue(which).join()
+
+    def shutdown(self, where, which, immediate):
+        return self.queue(which).shutdown(immediate)
+
+    def size(self, where, which):
+        queue = self.queue(which)
+        return [queue.qsize(), queue.empty(), queue.full(), queue]
+
+
+class Locks(Tasks):
+    """Steps of programs about locks. A thing is taken by its place in the program."""
+
+    def make_Lock(self):
+        return self.aio.Lock()
+
+    def make_Semaphore(self, value):
+        return self.aio.Semaphore(value)
+
+    def make_BoundedSemaphore(self, value):
+        return self.aio.BoundedSemaphore(value)
+
+    def make_Event(self):
+        return self.aio.Event()
+
+    def make_Condition(self):
+        return self.aio.Condition()
+
+    def make_Barrier(self, parties):
+        return self.aio.Barrier(parties)
+
+    def call(self, where, which, name, *arguments):
+        """Call a method of a thing; its result is awaited if it can be."""
+        return getattr(self.things[which], name)(*arguments)
+
+    async def hold(self, where, which, steps):
+        async with self.things[which]:
+            await self.do(where, steps)
+
+    async def until(self, where, which, times):
+        """Wait for a condition until it was looked at so often."""
+        looks = 0
+
+        def enough():
+            nonlocal looks
+            looks += 1
+            return looks > times
+
+        return await self.things[which].wait_for(enough)
+
+    def state(self, where):
+        return self.things
+
+
+class Streams(Tasks):
+    """Steps of programs about one reader, which a transport feeds until it has ended or is lost."""
+
+    fed_all = False
+
+    def make_reader(self, limit):
+        reader = self.aio.StreamReader(limit, self.loop)
+        reader.set_transport(Feeder(self))
+        return reader
+
+    def feed(self, where, data):
+        if not self.fed_all:
+            self.things[0].feed_data(data)
+
+    def end(self, where):
+        if not self.fed_all:
+            self.fed_all = True
+            self.things[0].feed_eof()
+
+    def lose(self, where):
+        if not self.fed_all:
+            self.fed_all = True
+            self.things[0].set_exception(ConnectionResetError("gone"))
+
+    def read(self, where, size):
+        return self.things[0].read(size)
+
+    def readexactly(self, where, size):
+        return self.things[0].readexactly(size)
+
+    def readline(self, where):
+        return self.things[0].readline()
+
+    def readuntil(self, where, separator):
+        return self.things[0].readuntil(separator)
+
+    async def iterate(self, where, most):
+        found = []
+        async for line in self.things[0]:
+            found.append(line)
+            if len(found) >= most:
+                break
+        return found
+
+    def at_eof(self, where):
+        reader = self.things[0]
+        return [reader.at_eof(), reader.exception()]
+
+
+class Feeder(asyncio.Transport):
+    """A transport that can be paused; it says when it is."""
+
+    def __init__(self, world):
+        super().__init__()
+        self.world = world
+
+    def __repr__(self):
+        return "<feeder>"
+
+    def pause_reading(self):
+        self.world.note("transport", "pauses")
+
+    def resume_reading(self):
+        self.world.note("transport", "resumes")
+
+    def is_closing(self):
+        return False
+
+
+class World(Groups, Queues, Locks, Streams):
+    """All steps."""
+
+
+def run(program, aio, make_loop):
+    """Return the log of a program that takes asyncio's names from `aio`."""
+    loop = make_loop()
+    if cancels_several(program[1]):
+        ordered(loop)
+    world = World(aio, loop)
+    loop.set_exception_handler(world.reported)
+    try:
+        loop.run_until_complete(world.main(*program))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
+    return world.log
