@@ -267,7 +267,7 @@ def test_a_failure_cancels_the_rest_also_while_the_consumer_is_busy(run):
             await first
             await turns()
             work.fail(2)
-            await turns()
+            await turns(10)
             assert not work.running
             with pytest.raises(ValueError, match="the reason"):
                 await anext(results)

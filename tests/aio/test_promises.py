@@ -8,6 +8,7 @@ import gc
 import sys
 import threading
 import traceback
+import weakref
 
 import pytest
 
@@ -169,19 +170,18 @@ def test_a_future_of_another_loop_rejects(run):
 
 def test_a_coroutine_is_kept_alive_by_its_promise(run):
     async def main():
-        gate = asyncio.get_running_loop().create_future()
-        seen = []
+        gates = []
 
         async def work():
+            gate = asyncio.get_running_loop().create_future()  # nobody else has it
+            gates.append(weakref.ref(gate))
             await gate
-            seen.append("done")
 
         Promise.from_awaitable(work())
         await turns(2)
         gc.collect()
-        gate.set_result(None)
-        await turns()
-        assert seen == ["done"]
+        assert gates[0]() is not None
+        gates[0]().set_result(None)
 
     run(main)
 
@@ -540,8 +540,10 @@ def test_cancel_leaves_somebody_elses_task_alone(run):
         with pytest.raises(asyncio.CancelledError):
             await promise
         assert not gate.done()
-        gate.set_exception(REASON)  # nobody awaits it any more, and the promise has asked
+        gate.set_exception(REASON)
         await turns()
+        assert gate._log_traceback  # it is asyncio's to report
+        assert gate.exception() is REASON
 
     run(main)
 

@@ -20,8 +20,7 @@ reason must not hold its promise: our own frames are taken out of its traceback,
 code was called from forget the promise as they end (a frame holds the one that called it), and
 `resolve` and `reject` forget it with their first call.
 
-Nothing here is compiled: a promise costs two objects and a callback of the loop, and most of that
-is the loop's.
+Nothing here is compiled, see docs/design/three-styles.md.
 """
 
 from __future__ import annotations
@@ -51,6 +50,9 @@ REJECTED: State = "rejected"
 Resolve: TypeAlias = Callable[[Any], None]
 Reject: TypeAlias = Callable[[BaseException], None]
 Executor: TypeAlias = Callable[[Resolve, Reject], object]
+
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict, set})
+"""What most promises are fulfilled with: nothing to ask these for."""
 
 _running: set[asyncio.Future[Any]] = set()  # the tasks of promises; a loop may hold its weakly
 
@@ -280,7 +282,6 @@ class Promise(Generic[T]):
         return True
 
     def __await__(self) -> Generator[Any, None, T]:
-        self._handled = True
         if self._state == PENDING:
             waiter = self._loop.create_future()
             self._reactions.append(waiter)
@@ -289,6 +290,7 @@ class Promise(Generic[T]):
             finally:
                 if waiter in self._reactions:  # cancelled
                     self._reactions.remove(waiter)
+        self._handled = True  # not before: a cancelled wait has seen nothing
         if self._state == REJECTED:
             try:
                 raise self._value.with_traceback(self._traceback)
@@ -312,7 +314,6 @@ class Promise(Generic[T]):
         }
         if self._stack is not None:
             context["source_traceback"] = self._stack
-        self._handled = True  # once, also when the handler keeps it
         self._loop.call_exception_handler(context)
 
     # combining them --------------------------------------------------------------------------
@@ -359,6 +360,8 @@ class Promise(Generic[T]):
         """The resolution procedure, 2.3; whoever calls it has made sure that nobody did before."""
         if self._state != PENDING:  # cancelled
             _discard(x)
+        elif type(x) in _PLAIN:
+            self._settle(FULFILLED, x)  # 2.3.4
         elif isinstance(x, Promise):
             self._follow(x)
         elif asyncio.isfuture(x):
@@ -408,6 +411,8 @@ class Promise(Generic[T]):
     def _take(self, future: asyncio.Future[Any]) -> None:
         _running.discard(future)
         self._task = None
+        if self._state != PENDING:
+            return  # cancelled, and has not asked
         if future.cancelled():
             error: BaseException | None
             try:
@@ -416,8 +421,6 @@ class Promise(Generic[T]):
                 error = caught(cancelled)
         else:
             error = future.exception()
-        if self._state != PENDING:
-            return
         if error is not None:
             self._settle(REJECTED, error)
         else:
