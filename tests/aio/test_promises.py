@@ -261,6 +261,20 @@ def test_what_is_handed_over_too_late_leaves_no_coroutine_behind(run):
     run(main)  # a coroutine that was never awaited would warn
 
 
+def test_a_compiled_coroutine_is_adopted_and_let_go_of(run, loop, socket_pair):
+    ours, theirs = socket_pair
+
+    async def main():
+        promise = Promise.from_awaitable(loop.sock_recv(ours, 4))
+        theirs.send(b"data")
+        assert await promise == b"data"
+        promise, resolve, _ = Promise.with_resolvers()
+        resolve(VALUE)
+        resolve(loop.sock_recv(ours, 4))
+
+    run(main)
+
+
 # handlers ------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from treadle.aio.mapping import Mapping, awaited_to_the_end
@@ -135,7 +135,7 @@ def _check_awaitable(awaitables: tuple[Any, ...]) -> None:
     if awaitables and not wrong:
         return
     for thing in awaitables:
-        if inspect.iscoroutine(thing):
+        if isinstance(thing, Coroutine):
             thing.close()
     if wrong:
         raise TypeError(f"race() takes what can be awaited, not {wrong[0]!r}")

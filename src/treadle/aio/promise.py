@@ -30,7 +30,7 @@ import contextvars
 import inspect
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from types import TracebackType
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
@@ -121,7 +121,7 @@ class Promise(Generic[T]):
             return
         finally:
             del self, resolvers
-        if inspect.iscoroutine(returned):
+        if isinstance(returned, Coroutine):
             returned.close()
             raise TypeError(
                 "a promise's executor is an ordinary function: "
@@ -402,7 +402,7 @@ class Promise(Generic[T]):
 
     def _run(self, awaitable: Awaitable[Any]) -> None:
         """Run an awaitable as a task of this promise."""
-        if not inspect.iscoroutine(awaitable):
+        if not isinstance(awaitable, Coroutine):
             awaitable = _awaited(awaitable)
         self._task = self._loop.create_task(awaitable)
         _running.add(self._task)
@@ -551,7 +551,7 @@ class _Reaction:
 
 def _discard(value: object) -> None:
     """Let go of what a promise was resolved with too late."""
-    if inspect.iscoroutine(value):
+    if isinstance(value, Coroutine):
         value.close()
 
 
