@@ -295,6 +295,44 @@ def test_a_failure_of_the_items_cancels_the_rest(run, asynchronous):
     run(main)
 
 
+@pytest.mark.parametrize("before", range(4))
+@pytest.mark.parametrize("limit", [1, 2])
+@pytest.mark.parametrize("ordered", [True, False])
+def test_items_that_fail_at_their_end_are_no_end(run, before, limit, ordered):
+    async def main():
+        def items():
+            yield from range(before)
+            raise REASON
+
+        seen = []
+        with pytest.raises(ValueError, match="the reason"):
+            async for result in map_concurrent(double, items(), limit=limit, ordered=ordered):
+                seen.append(result)
+        assert seen == [*range(0, 2 * len(seen), 2)]
+
+    run(main)
+
+
+@pytest.mark.parametrize("turns_before", range(6))
+def test_a_failure_is_raised_once_whenever_the_consumer_comes(run, turns_before):
+    async def main():
+        work = Work()
+        async with map_concurrent(work, range(2), limit=2) as mapping:
+            results = aiter(mapping)
+            first = asyncio.ensure_future(anext(results))
+            await turns()
+            work.end(0)
+            await first
+            work.fail(1)
+            for _ in range(turns_before):
+                await asyncio.sleep(0)
+            with pytest.raises(ValueError, match="the reason"):
+                await anext(results)
+        await turns()
+
+    run(main)  # the loop of the tests takes no reports
+
+
 def test_another_failure_is_reported(run, reports):
     async def main():
         other = KeyError("another")

@@ -140,6 +140,7 @@ class _Work:
         self.feeder: asyncio.Task[None] | None = None
         self.running: dict[asyncio.Task[Any], None] = {}  # in the order of their beginning
         self.waiting: deque[asyncio.Task[Any]] = deque()  # for being taken, in that order
+        self.fed = False  # there are no more items
         self.untaken = 0  # running or with a result
         self.completed = 0
         self.failure: BaseException | None = None  # the first; raised once
@@ -199,7 +200,7 @@ class _Work:
         _tell(self.news)
 
     def _fed(self, feeder: asyncio.Task[None]) -> None:
-        self._went_well(feeder)
+        self.fed = self._went_well(feeder)
         _tell(self.news)
 
     def _went_well(self, task: asyncio.Task[Any]) -> bool:
@@ -245,12 +246,12 @@ class _Work:
                     del failure  # its traceback holds this frame
             if self.stopped:
                 return None
-            if self.waiting and self.waiting[0].done():
+            # what is done may not have been looked at: its done-callback does that, a turn later
+            if self.waiting and self.waiting[0] not in self.running:
                 self.untaken -= 1
                 _tell(self.room)
                 return self.waiting.popleft()
-            assert self.feeder is not None
-            if self.feeder.done() and not self.running and not self.waiting:
+            if self.fed and not self.waiting and not self.running:
                 return None
             self.news = self.loop.create_future()
             await self.news
