@@ -149,6 +149,57 @@ def test_every_item_is_mapped_once_within_the_limits(waits, limit, more, ordered
     assert (taken if ordered else sorted(taken)) == begun
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=8),
+    st.integers(1, 3),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 25),
+)
+def test_whatever_fails_and_whenever_it_is_cancelled_nothing_is_left(
+    items, limit, ordered, asynchronous, cancel_after
+):
+    running, reports, failed = set(), [], []
+
+    async def work(item):
+        wait, good = items[item]
+        running.add(item)
+        try:
+            await turns(wait)
+        except asyncio.CancelledError:
+            await turns(wait)  # cleaning up
+            raise
+        finally:
+            running.discard(item)
+        if not good:
+            failed.append(item)
+            raise KeyError(item)
+        return item
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
+        source = numbers(len(items)) if asynchronous else range(len(items))
+        task = asyncio.ensure_future(
+            collect(map_concurrent(work, source, limit=limit, ordered=ordered))
+        )
+        await turns(cancel_after)
+        task.cancel()
+        await asyncio.wait([task])
+        assert not running
+        await turns()
+        return task
+
+    task = treadle.run(main())
+    reported = [report["exception"].args[0] for report in reports]
+    if task.cancelled():
+        assert sorted(reported) == sorted(failed)
+    elif task.exception() is None:
+        assert sorted(task.result()) == [*range(len(items))]
+        assert not failed
+    else:
+        assert sorted([*reported, task.exception().args[0]]) == sorted(failed)
+
+
 # limits --------------------------------------------------------------------------------------
 
 
@@ -304,11 +355,8 @@ def test_items_that_fail_at_their_end_are_no_end(run, before, limit, ordered):
             yield from range(before)
             raise REASON
 
-        seen = []
         with pytest.raises(ValueError, match="the reason"):
-            async for result in map_concurrent(double, items(), limit=limit, ordered=ordered):
-                seen.append(result)
-        assert seen == [*range(0, 2 * len(seen), 2)]
+            await map_concurrent(double, items(), limit=limit, ordered=ordered)
 
     run(main)
 

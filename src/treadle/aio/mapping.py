@@ -211,15 +211,15 @@ class _Work:
         if not self.cancelled:
             self.failure = error
             self._cancel()
-        elif not isinstance(error, asyncio.CancelledError):
-            self.loop.call_exception_handler(
-                {
-                    "message": "a call of map_concurrent() failed while all were being cancelled",
-                    "exception": error,
-                    "task": task,
-                }
-            )
+        else:
+            self._report(error)
         return False
+
+    def _report(self, error: BaseException) -> None:
+        """Tell of a failure that nobody is there to take."""
+        if not isinstance(error, asyncio.CancelledError):
+            message = "a call of map_concurrent() failed while all were being cancelled"
+            self.loop.call_exception_handler({"message": message, "exception": error})
 
     def _cancel(self) -> None:
         """Cancel all, once: what they do about it must not be disturbed."""
@@ -238,8 +238,9 @@ class _Work:
         while True:
             self.bar.show(self.completed)
             if self.failure is not None:
+                await self._all_over()
+            if self.failure is not None:
                 failure, self.failure = self.failure, None
-                await self.stop()
                 try:
                     raise failure
                 finally:
@@ -259,17 +260,22 @@ class _Work:
     async def stop(self) -> None:
         """Cancel what is running and wait for it."""
         self.stopped = True
-        self.failure = None
         self._cancel()
         self.waiting.clear()
         _tell(self.news)
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            self._report(failure)
         try:
-            tasks: list[asyncio.Future[Any]] = list(self.running)
-            if self.feeder is not None:
-                tasks.append(self.feeder)
-            await awaited_to_the_end(tasks)
+            await self._all_over()
         finally:
             self.bar.stop()
+
+    async def _all_over(self) -> None:
+        tasks: list[asyncio.Future[Any]] = list(self.running)
+        if self.feeder is not None:
+            tasks.append(self.feeder)
+        await awaited_to_the_end(tasks)
 
 
 async def _call(function: Callable[[Any], Awaitable[Any]], item: Any) -> Any:
