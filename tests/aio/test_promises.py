@@ -168,6 +168,18 @@ def test_a_future_of_another_loop_rejects(run):
     run(main)
 
 
+def test_a_promise_of_another_loop_rejects(run):
+    async def main():
+        other = asyncio.new_event_loop()
+        try:
+            with pytest.raises(ValueError, match="another loop"):
+                await Promise.from_awaitable(Promise(lambda resolve, reject: None, loop=other))
+        finally:
+            other.close()
+
+    run(main)
+
+
 def test_a_coroutine_is_kept_alive_by_its_promise(run):
     async def main():
         gates = []

@@ -385,6 +385,9 @@ class Promise(Generic[T]):
 
     def _follow(self, other: Promise[Any]) -> None:
         """Take over another promise's outcome, 2.3.2."""
+        if other._loop is not self._loop:
+            self._refuse(other)
+            return
         link: Promise[Any] | None = other
         while link is not None:
             if link is self:  # 2.3.1, also over several links
@@ -396,9 +399,12 @@ class Promise(Generic[T]):
 
     def _watch(self, future: asyncio.Future[Any]) -> None:
         if future.get_loop() is not self._loop:
-            self._settle(REJECTED, ValueError(f"{future!r} belongs to another loop"))
+            self._refuse(future)
             return
         future.add_done_callback(self._take)
+
+    def _refuse(self, strange: object) -> None:
+        self._settle(REJECTED, ValueError(f"{strange!r} belongs to another loop"))
 
     def _run(self, awaitable: Awaitable[Any]) -> None:
         """Run an awaitable as a task of this promise."""
