@@ -138,6 +138,30 @@ def test_what_the_function_raises_is_raised(run):
     run(main)
 
 
+def test_a_callback_after_the_function_has_raised_is_ignored(run):
+    async def main():
+        @promisify
+        def failing(callback):
+            soon(callback, KeyError("late"))
+            raise REASON
+
+        with pytest.raises(ValueError, match="the reason"):
+            await failing()
+        await turns()
+
+    run(main)
+    gc.collect()  # the loop of the tests takes no reports
+
+
+def test_a_callback_from_a_thread_goes_the_safe_way(loop):
+    loop.set_debug(True)  # then the loop refuses to be called from threads
+
+    async def main():
+        return await promisify(lambda callback: soon(in_a_thread, callback, None, VALUE))()
+
+    assert loop.run_until_complete(main()) is VALUE
+
+
 def test_what_the_function_raises_after_it_called_back_is_reported(run, reports):
     async def main():
         @promisify
@@ -242,11 +266,13 @@ def test_a_cancellation_in_the_turn_of_the_callback_wins_without_the_hook(run, o
         await asyncio.sleep(0)
         callbacks[0](*outcome)
         task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        gc.collect()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        callbacks[0](KeyError("late"))
+        await turns()
 
     run(main)
+    gc.collect()  # the loop of the tests takes no reports
 
 
 def test_a_callback_from_a_thread_after_the_end_of_the_loop_is_ignored(loop_factory):

@@ -149,6 +149,57 @@ def test_every_item_is_mapped_once_within_the_limits(waits, limit, more, ordered
     assert (taken if ordered else sorted(taken)) == begun
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=8),
+    st.integers(1, 3),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 25),
+)
+def test_whatever_fails_and_whenever_it_is_cancelled_nothing_is_left(
+    items, limit, ordered, asynchronous, cancel_after
+):
+    running, reports, failed = set(), [], []
+
+    async def work(item):
+        wait, good = items[item]
+        running.add(item)
+        try:
+            await turns(wait)
+        except asyncio.CancelledError:
+            await turns(wait)  # cleaning up
+            raise
+        finally:
+            running.discard(item)
+        if not good:
+            failed.append(item)
+            raise KeyError(item)
+        return item
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reports.append(context))
+        source = numbers(len(items)) if asynchronous else range(len(items))
+        task = asyncio.ensure_future(
+            collect(map_concurrent(work, source, limit=limit, ordered=ordered))
+        )
+        await turns(cancel_after)
+        task.cancel()
+        await asyncio.wait([task])
+        assert not running
+        await turns()
+        return task
+
+    task = treadle.run(main())
+    reported = [report["exception"].args[0] for report in reports]
+    if task.cancelled():
+        assert sorted(reported) == sorted(failed)
+    elif task.exception() is None:
+        assert sorted(task.result()) == [*range(len(items))]
+        assert not failed
+    else:
+        assert sorted([*reported, task.exception().args[0]]) == sorted(failed)
+
+
 # limits --------------------------------------------------------------------------------------
 
 
@@ -267,7 +318,7 @@ def test_a_failure_cancels_the_rest_also_while_the_consumer_is_busy(run):
             await first
             await turns()
             work.fail(2)
-            await turns()
+            await turns(10)
             assert not work.running
             with pytest.raises(ValueError, match="the reason"):
                 await anext(results)
@@ -293,6 +344,41 @@ def test_a_failure_of_the_items_cancels_the_rest(run, asynchronous):
         assert not work.running
 
     run(main)
+
+
+@pytest.mark.parametrize("before", range(4))
+@pytest.mark.parametrize("limit", [1, 2])
+@pytest.mark.parametrize("ordered", [True, False])
+def test_items_that_fail_at_their_end_are_no_end(run, before, limit, ordered):
+    async def main():
+        def items():
+            yield from range(before)
+            raise REASON
+
+        with pytest.raises(ValueError, match="the reason"):
+            await map_concurrent(double, items(), limit=limit, ordered=ordered)
+
+    run(main)
+
+
+@pytest.mark.parametrize("turns_before", range(6))
+def test_a_failure_is_raised_once_whenever_the_consumer_comes(run, turns_before):
+    async def main():
+        work = Work()
+        async with map_concurrent(work, range(2), limit=2) as mapping:
+            results = aiter(mapping)
+            first = asyncio.ensure_future(anext(results))
+            await turns()
+            work.end(0)
+            await first
+            work.fail(1)
+            for _ in range(turns_before):
+                await asyncio.sleep(0)
+            with pytest.raises(ValueError, match="the reason"):
+                await anext(results)
+        await turns()
+
+    run(main)  # the loop of the tests takes no reports
 
 
 def test_another_failure_is_reported(run, reports):

@@ -8,6 +8,7 @@ import gc
 import sys
 import threading
 import traceback
+import weakref
 
 import pytest
 
@@ -167,21 +168,32 @@ def test_a_future_of_another_loop_rejects(run):
     run(main)
 
 
+def test_a_promise_of_another_loop_rejects(run):
+    async def main():
+        other = asyncio.new_event_loop()
+        try:
+            with pytest.raises(ValueError, match="another loop"):
+                await Promise.from_awaitable(Promise(lambda resolve, reject: None, loop=other))
+        finally:
+            other.close()
+
+    run(main)
+
+
 def test_a_coroutine_is_kept_alive_by_its_promise(run):
     async def main():
-        gate = asyncio.get_running_loop().create_future()
-        seen = []
+        gates = []
 
         async def work():
+            gate = asyncio.get_running_loop().create_future()  # nobody else has it
+            gates.append(weakref.ref(gate))
             await gate
-            seen.append("done")
 
         Promise.from_awaitable(work())
         await turns(2)
         gc.collect()
-        gate.set_result(None)
-        await turns()
-        assert seen == ["done"]
+        assert gates[0]() is not None
+        gates[0]().set_result(None)
 
     run(main)
 
@@ -259,6 +271,20 @@ def test_what_is_handed_over_too_late_leaves_no_coroutine_behind(run):
         assert await promise is VALUE
 
     run(main)  # a coroutine that was never awaited would warn
+
+
+def test_a_compiled_coroutine_is_adopted_and_let_go_of(run, loop, socket_pair):
+    ours, theirs = socket_pair
+
+    async def main():
+        promise = Promise.from_awaitable(loop.sock_recv(ours, 4))
+        theirs.send(b"data")
+        assert await promise == b"data"
+        promise, resolve, _ = Promise.with_resolvers()
+        resolve(VALUE)
+        resolve(loop.sock_recv(ours, 4))
+
+    run(main)
 
 
 # handlers ------------------------------------------------------------------------------------
@@ -540,8 +566,10 @@ def test_cancel_leaves_somebody_elses_task_alone(run):
         with pytest.raises(asyncio.CancelledError):
             await promise
         assert not gate.done()
-        gate.set_exception(REASON)  # nobody awaits it any more, and the promise has asked
+        gate.set_exception(REASON)
         await turns()
+        assert gate._log_traceback  # it is asyncio's to report
+        assert gate.exception() is REASON
 
     run(main)
 

@@ -173,6 +173,22 @@ def test_of_a_chain_the_last_promise_reports(run, reports):
     run(main)
 
 
+def test_a_wait_that_was_cancelled_has_handled_nothing(run, reports):
+    async def main():
+        promise, _, reject = Promise.with_resolvers()
+        task = asyncio.ensure_future(outcome(promise))
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+        del task
+        await asyncio.sleep(0)  # the loop lets go of the task with its next step
+        reject(ValueError())
+        del promise
+        assert len(reports) == 1
+
+    run(main)
+
+
 def test_a_cancellation_is_no_unhandled_rejection(run):
     async def main():
         Promise.with_resolvers().promise.cancel()

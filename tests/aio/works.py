@@ -26,7 +26,7 @@ class Work:
         try:
             return await gate
         except asyncio.CancelledError:
-            await asyncio.sleep(0)  # cleaning up takes its time
+            await turns(3)  # cleaning up takes its time
             self.cancelled.append(item)
             raise
         finally:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial, update_wrapper, wraps
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
@@ -47,7 +47,7 @@ def promisify(
     style: Style = ...,
     names: Names = ...,
     cancel: Callable[[Any], object] | None = ...,
-) -> Callable[..., Any]: ...
+) -> Callable[..., Coroutine[Any, Any, Any]]: ...
 
 
 @overload
@@ -57,7 +57,7 @@ def promisify(
     style: Style = ...,
     names: Names = ...,
     cancel: Callable[[Any], object] | None = ...,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]: ...
+) -> Callable[[Callable[..., Any]], Callable[..., Coroutine[Any, Any, Any]]]: ...
 
 
 def promisify(
@@ -192,10 +192,8 @@ class _Answer:
             return await self.future
         except asyncio.CancelledError:
             self.given_up = True
-            if self.future.cancelled():
+            if self.future.cancelled():  # otherwise it called back in the same turn
                 self._run_hook(cancel, returned)
-            else:  # it called back in the same turn: there is nothing to cancel
-                self.future.exception()
             raise
 
     def _run_hook(self, cancel: Callable[[Any], object] | None, returned: Any) -> None:
@@ -216,6 +214,18 @@ class _Answer:
 
 
 # coroutines into callbacks -------------------------------------------------------------------
+
+
+@overload
+def callbackify(
+    function: Callable[..., Awaitable[R]], *, style: Style = ..., names: Names = ...
+) -> Callable[..., asyncio.Task[R]]: ...
+
+
+@overload
+def callbackify(
+    function: None = None, *, style: Style = ..., names: Names = ...
+) -> Callable[[Callable[..., Awaitable[R]]], Callable[..., asyncio.Task[R]]]: ...
 
 
 def callbackify(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from treadle.aio.mapping import Mapping, awaited_to_the_end
@@ -72,7 +72,7 @@ def map_concurrent(
     )
 
 
-async def race(*awaitables: Awaitable[Any]) -> Any:
+async def race(*awaitables: Awaitable[T]) -> T:
     """Return the result of the awaitable that finishes first, or raise its exception.
 
     The others are cancelled and awaited before this returns; what they would have given is dropped,
@@ -89,9 +89,9 @@ async def race(*awaitables: Awaitable[Any]) -> Any:
     """
     _check_awaitable(awaitables)
     loop = asyncio.get_running_loop()
-    finished: asyncio.Future[asyncio.Future[Any]] = loop.create_future()
+    finished: asyncio.Future[asyncio.Future[T]] = loop.create_future()
 
-    def finish(runner: asyncio.Future[Any]) -> None:
+    def finish(runner: asyncio.Future[T]) -> None:
         if not finished.done():
             finished.set_result(runner)
 
@@ -135,7 +135,7 @@ def _check_awaitable(awaitables: tuple[Any, ...]) -> None:
     if awaitables and not wrong:
         return
     for thing in awaitables:
-        if inspect.iscoroutine(thing):
+        if isinstance(thing, Coroutine):
             thing.close()
     if wrong:
         raise TypeError(f"race() takes what can be awaited, not {wrong[0]!r}")

@@ -140,6 +140,7 @@ class _Work:
         self.feeder: asyncio.Task[None] | None = None
         self.running: dict[asyncio.Task[Any], None] = {}  # in the order of their beginning
         self.waiting: deque[asyncio.Task[Any]] = deque()  # for being taken, in that order
+        self.fed = False  # there are no more items
         self.untaken = 0  # running or with a result
         self.completed = 0
         self.failure: BaseException | None = None  # the first; raised once
@@ -199,7 +200,7 @@ class _Work:
         _tell(self.news)
 
     def _fed(self, feeder: asyncio.Task[None]) -> None:
-        self._went_well(feeder)
+        self.fed = self._went_well(feeder)
         _tell(self.news)
 
     def _went_well(self, task: asyncio.Task[Any]) -> bool:
@@ -210,15 +211,15 @@ class _Work:
         if not self.cancelled:
             self.failure = error
             self._cancel()
-        elif not isinstance(error, asyncio.CancelledError):
-            self.loop.call_exception_handler(
-                {
-                    "message": "a call of map_concurrent() failed while all were being cancelled",
-                    "exception": error,
-                    "task": task,
-                }
-            )
+        else:
+            self._report(error)
         return False
+
+    def _report(self, error: BaseException) -> None:
+        """Tell of a failure that nobody is there to take."""
+        if not isinstance(error, asyncio.CancelledError):
+            message = "a call of map_concurrent() failed while all were being cancelled"
+            self.loop.call_exception_handler({"message": message, "exception": error})
 
     def _cancel(self) -> None:
         """Cancel all, once: what they do about it must not be disturbed."""
@@ -237,20 +238,21 @@ class _Work:
         while True:
             self.bar.show(self.completed)
             if self.failure is not None:
+                await self._all_over()
+            if self.failure is not None:
                 failure, self.failure = self.failure, None
-                await self.stop()
                 try:
                     raise failure
                 finally:
                     del failure  # its traceback holds this frame
             if self.stopped:
                 return None
-            if self.waiting and self.waiting[0].done():
+            # what is done may not have been looked at: its done-callback does that, a turn later
+            if self.waiting and self.waiting[0] not in self.running:
                 self.untaken -= 1
                 _tell(self.room)
                 return self.waiting.popleft()
-            assert self.feeder is not None
-            if self.feeder.done() and not self.running and not self.waiting:
+            if self.fed and not self.waiting and not self.running:
                 return None
             self.news = self.loop.create_future()
             await self.news
@@ -258,17 +260,22 @@ class _Work:
     async def stop(self) -> None:
         """Cancel what is running and wait for it."""
         self.stopped = True
-        self.failure = None
         self._cancel()
         self.waiting.clear()
         _tell(self.news)
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            self._report(failure)
         try:
-            tasks: list[asyncio.Future[Any]] = list(self.running)
-            if self.feeder is not None:
-                tasks.append(self.feeder)
-            await awaited_to_the_end(tasks)
+            await self._all_over()
         finally:
             self.bar.stop()
+
+    async def _all_over(self) -> None:
+        tasks: list[asyncio.Future[Any]] = list(self.running)
+        if self.feeder is not None:
+            tasks.append(self.feeder)
+        await awaited_to_the_end(tasks)
 
 
 async def _call(function: Callable[[Any], Awaitable[Any]], item: Any) -> Any:

@@ -20,8 +20,7 @@ reason must not hold its promise: our own frames are taken out of its traceback,
 code was called from forget the promise as they end (a frame holds the one that called it), and
 `resolve` and `reject` forget it with their first call.
 
-Nothing here is compiled: a promise costs two objects and a callback of the loop, and most of that
-is the loop's.
+Nothing here is compiled, see docs/design/three-styles.md.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ import contextvars
 import inspect
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from types import TracebackType
 from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
@@ -51,6 +50,9 @@ REJECTED: State = "rejected"
 Resolve: TypeAlias = Callable[[Any], None]
 Reject: TypeAlias = Callable[[BaseException], None]
 Executor: TypeAlias = Callable[[Resolve, Reject], object]
+
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes, list, tuple, dict, set})
+"""What most promises are fulfilled with: nothing to ask these for."""
 
 _running: set[asyncio.Future[Any]] = set()  # the tasks of promises; a loop may hold its weakly
 
@@ -119,7 +121,7 @@ class Promise(Generic[T]):
             return
         finally:
             del self, resolvers
-        if inspect.iscoroutine(returned):
+        if isinstance(returned, Coroutine):
             returned.close()
             raise TypeError(
                 "a promise's executor is an ordinary function: "
@@ -280,7 +282,6 @@ class Promise(Generic[T]):
         return True
 
     def __await__(self) -> Generator[Any, None, T]:
-        self._handled = True
         if self._state == PENDING:
             waiter = self._loop.create_future()
             self._reactions.append(waiter)
@@ -289,6 +290,7 @@ class Promise(Generic[T]):
             finally:
                 if waiter in self._reactions:  # cancelled
                     self._reactions.remove(waiter)
+        self._handled = True  # not before: a cancelled wait has seen nothing
         if self._state == REJECTED:
             try:
                 raise self._value.with_traceback(self._traceback)
@@ -312,7 +314,6 @@ class Promise(Generic[T]):
         }
         if self._stack is not None:
             context["source_traceback"] = self._stack
-        self._handled = True  # once, also when the handler keeps it
         self._loop.call_exception_handler(context)
 
     # combining them --------------------------------------------------------------------------
@@ -359,6 +360,8 @@ class Promise(Generic[T]):
         """The resolution procedure, 2.3; whoever calls it has made sure that nobody did before."""
         if self._state != PENDING:  # cancelled
             _discard(x)
+        elif type(x) in _PLAIN:
+            self._settle(FULFILLED, x)  # 2.3.4
         elif isinstance(x, Promise):
             self._follow(x)
         elif asyncio.isfuture(x):
@@ -382,6 +385,9 @@ class Promise(Generic[T]):
 
     def _follow(self, other: Promise[Any]) -> None:
         """Take over another promise's outcome, 2.3.2."""
+        if other._loop is not self._loop:
+            self._refuse(other)
+            return
         link: Promise[Any] | None = other
         while link is not None:
             if link is self:  # 2.3.1, also over several links
@@ -393,13 +399,16 @@ class Promise(Generic[T]):
 
     def _watch(self, future: asyncio.Future[Any]) -> None:
         if future.get_loop() is not self._loop:
-            self._settle(REJECTED, ValueError(f"{future!r} belongs to another loop"))
+            self._refuse(future)
             return
         future.add_done_callback(self._take)
 
+    def _refuse(self, strange: object) -> None:
+        self._settle(REJECTED, ValueError(f"{strange!r} belongs to another loop"))
+
     def _run(self, awaitable: Awaitable[Any]) -> None:
         """Run an awaitable as a task of this promise."""
-        if not inspect.iscoroutine(awaitable):
+        if not isinstance(awaitable, Coroutine):
             awaitable = _awaited(awaitable)
         self._task = self._loop.create_task(awaitable)
         _running.add(self._task)
@@ -408,6 +417,8 @@ class Promise(Generic[T]):
     def _take(self, future: asyncio.Future[Any]) -> None:
         _running.discard(future)
         self._task = None
+        if self._state != PENDING:
+            return  # cancelled, and has not asked
         if future.cancelled():
             error: BaseException | None
             try:
@@ -416,8 +427,6 @@ class Promise(Generic[T]):
                 error = caught(cancelled)
         else:
             error = future.exception()
-        if self._state != PENDING:
-            return
         if error is not None:
             self._settle(REJECTED, error)
         else:
@@ -548,7 +557,7 @@ class _Reaction:
 
 def _discard(value: object) -> None:
     """Let go of what a promise was resolved with too late."""
-    if inspect.iscoroutine(value):
+    if isinstance(value, Coroutine):
         value.close()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeAlias, TypeVar, overload
 
@@ -33,7 +33,7 @@ def retry(
     factor: float = ...,
     wait_max: float = ...,
     jitter: float = ...,
-) -> Callable[P, Awaitable[R]]: ...
+) -> Callable[P, Coroutine[Any, Any, R]]: ...
 
 
 @overload
@@ -47,7 +47,7 @@ def retry(
     factor: float = ...,
     wait_max: float = ...,
     jitter: float = ...,
-) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]: ...
+) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Coroutine[Any, Any, R]]]: ...
 
 
 def retry(
