@@ -25,6 +25,9 @@ cdef extern from "Python.h":
 
     Py_ssize_t PyTuple_GET_SIZE(object items) noexcept
 
+    int PySet_Discard(object items, object item) except -1
+    object PyWeakref_NewRef(object referent, object callback)
+
     int PyErr_CheckSignals() except -1
     object PyErr_SetFromErrno(object kind)  # always raises
 
