@@ -28,8 +28,8 @@ from cython.cimports.treadle._sys.python import (
     PyObject_Vectorcall,
     PyObject_VectorcallMethod,
     PySet_Discard,
-    PyWeakref_NewRef,
     copy_context,
+    first_weakref,
     set_pending_result,
     step_task,
 )
@@ -126,8 +126,14 @@ def stepped_task(callback):
 
 def unregister(task):
     """Take a done task out of asyncio's register of all tasks (see the plain twin)."""
-    if register is not None:
-        PySet_Discard(register, PyWeakref_NewRef(task, None))
+    if register is None:
+        return
+    raw: cython.pointer(PyObject) = first_weakref(cython.cast(cython.pointer(PyObject), task))
+    if raw != cython.NULL:
+        # whichever it is: weak references to one object are equal, and the register's own is
+        # the first as long as nobody made one without a callback
+        reference = cython.cast(object, raw)
+        PySet_Discard(register, reference)
 
 
 def find_register():
