@@ -8,4 +8,8 @@ cpdef object make_future(dict keywords)
 cpdef object make_task(object coro, dict keywords)
 cpdef void give(object value) noexcept  # its exception is left pending on purpose
 cpdef object stepped_task(object callback)
+cpdef result_of(object task)
+cpdef exception_of(object task)
+cpdef hear_of_end(object task, object listener)
+cpdef unregister(object task)
 cpdef bint task_is_done(object task) except -1

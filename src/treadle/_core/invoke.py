@@ -11,14 +11,18 @@ from typing import Any
 
 __all__ = [
     "current_context",
+    "exception_of",
     "give",
+    "hear_of_end",
     "invoke_method",
     "invoke_method1",
     "invoke_method2",
     "make_future",
     "make_task",
+    "result_of",
     "stepped_task",
     "task_is_done",
+    "unregister",
 ]
 
 _Task = asyncio.Task
@@ -70,6 +74,30 @@ def stepped_task(callback: Any) -> Any:
     """
     owner = getattr(callback, "__self__", None)
     return owner if isinstance(owner, asyncio.Task) else None
+
+
+def unregister(task: Any) -> None:
+    """Take a done task out of asyncio's register of all tasks.
+
+    Nobody sees a difference: `asyncio.all_tasks` leaves out what is done. The register is a
+    `WeakSet`, which would call a Python function when the task dies; the compiled twin spares that.
+    """
+
+
+def hear_of_end(task: Any, listener: Any) -> None:
+    """Have `listener` called when a C task is done: ``task.add_done_callback(listener)``."""
+    task.add_done_callback(listener)
+
+
+def result_of(task: Any) -> Any:
+    """Return the result of a C task that is done, or raise what it raised."""
+    return task.result()
+
+
+def exception_of(task: Any) -> BaseException | None:
+    """Return what a C task that is done has raised, or None; CancelledError when cancelled."""
+    exc: BaseException | None = task.exception()
+    return exc
 
 
 def task_is_done(task: Any) -> bool:

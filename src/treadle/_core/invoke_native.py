@@ -12,6 +12,8 @@ Ownership: every raw pointer here is borrowed from an argument and lives no long
 """
 
 import asyncio
+import sys
+import weakref
 
 import cython
 from cython.cimports.cpython.object import PyObject, PyTypeObject
@@ -25,7 +27,9 @@ from cython.cimports.treadle._sys.python import (
     PyObject_TypeCheck,
     PyObject_Vectorcall,
     PyObject_VectorcallMethod,
+    PySet_Discard,
     copy_context,
+    first_weakref,
     set_pending_result,
     step_task,
 )
@@ -33,6 +37,9 @@ from cython.cimports.treadle._sys.python import (
 _future_type = cython.declare(object, asyncio.Future)
 _no_args = cython.declare(tuple, ())
 _task_type = cython.declare(object, asyncio.Task)
+_task_add_done_callback = cython.declare(object, asyncio.Task.add_done_callback)
+_task_result = cython.declare(object, asyncio.Task.result)
+_task_exception = cython.declare(object, asyncio.Task.exception)
 _task_done = cython.declare(object, asyncio.Task.done)
 _step_type = cython.declare(object, None)  # keeps `step_kind` alive
 task_kind = cython.declare(cython.pointer(PyTypeObject), cython.NULL)  # owned by _task_type
@@ -117,6 +124,48 @@ def stepped_task(callback):
     return cython.cast(object, owner)
 
 
+def unregister(task):
+    """Take a done task out of asyncio's register of all tasks (see the plain twin)."""
+    if register is None:
+        return
+    raw: cython.pointer(PyObject) = first_weakref(cython.cast(cython.pointer(PyObject), task))
+    if raw != cython.NULL:
+        # whichever it is: weak references to one object are equal, and the register's own is
+        # the first as long as nobody made one without a callback
+        reference = cython.cast(object, raw)
+        PySet_Discard(register, reference)
+
+
+def find_register():
+    """Return the set of weak references in which C tasks are registered before Python 3.14."""
+    tasks = asyncio.tasks._scheduled_tasks
+    if sys.version_info >= (3, 14) or type(tasks) is not weakref.WeakSet:
+        return None
+    return tasks.data if type(tasks.data) is set else None
+
+
+def hear_of_end(task, listener):
+    """Have `listener` called when a C task is done: ``task.add_done_callback(listener)``."""
+    stack: cython.pointer(PyObject)[2]
+    stack[0] = cython.cast(cython.pointer(PyObject), task)
+    stack[1] = cython.cast(cython.pointer(PyObject), listener)
+    PyObject_Vectorcall(_task_add_done_callback, stack, 2, cython.NULL)
+
+
+def result_of(task):
+    """Return the result of a C task that is done, or raise what it raised."""
+    stack: cython.pointer(PyObject)[1]
+    stack[0] = cython.cast(cython.pointer(PyObject), task)
+    return PyObject_Vectorcall(_task_result, stack, 1, cython.NULL)
+
+
+def exception_of(task):
+    """Return what a C task that is done has raised, or None; CancelledError when cancelled."""
+    stack: cython.pointer(PyObject)[1]
+    stack[0] = cython.cast(cython.pointer(PyObject), task)
+    return PyObject_Vectorcall(_task_exception, stack, 1, cython.NULL)
+
+
 def task_is_done(task):
     """Say whether a task returned by `stepped_task` is done."""
     stack: cython.pointer(PyObject)[1]
@@ -157,4 +206,5 @@ def learn_step_type():
     task.result()
 
 
+register = cython.declare(object, find_register())
 learn_step_type()

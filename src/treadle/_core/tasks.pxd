@@ -9,6 +9,7 @@ cdef class TaskKeeper:
 
     cpdef create(self, loop, coro, dict keywords)
     cpdef keep(self, task)
+    cdef hold(self, task)
     cpdef discard(self, task)
     cdef _from_factory(self, loop, coro, dict keywords)
     cdef _sweep(self)

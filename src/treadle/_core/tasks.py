@@ -57,6 +57,10 @@ class TaskKeeper:
             task.add_done_callback(self.discard)
         else:
             return
+        self.hold(task)
+
+    def hold(self, task: Any) -> None:
+        """Hold a task that is not done, and whose steps the loop sees."""
         self.alive.add(task)
         if len(self.alive) >= self.sweep_at:
             self._sweep()

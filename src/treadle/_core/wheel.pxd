@@ -2,7 +2,7 @@ cimport cython
 
 from treadle._core.clock cimport Clock, deadline_after
 from treadle._core.handles cimport Handle, TimerHandle, new_timer_handle
-from treadle._core.invoke cimport current_context, make_future, task_is_done
+from treadle._core.invoke cimport current_context, make_future, task_is_done, unregister
 from treadle._core.ready cimport Owner, ReadyQueue
 from treadle._core.tasks cimport TaskKeeper
 from treadle._core.timers cimport TimerQueue

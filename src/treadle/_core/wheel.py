@@ -35,7 +35,7 @@ from typing import Any
 from treadle._core.clock import Clock, deadline_after
 from treadle._core.handles import Handle, TimerHandle, new_timer_handle
 from treadle._core.hooks import HookPoints, Hooks
-from treadle._core.invoke import current_context, make_future, task_is_done
+from treadle._core.invoke import current_context, make_future, task_is_done, unregister
 from treadle._core.ready import Owner, ReadyQueue
 from treadle._core.tasks import TaskKeeper
 from treadle._core.timers import TimerQueue
@@ -371,6 +371,7 @@ class Wheel(Owner):
         """Hear that a task waits again or is done; let go of it in the second case."""
         if task_is_done(task):
             self._tasks.discard(task)
+            unregister(task)
         if self._hooks is not None:
             self._hooks.tell("step_ends", task)
 

@@ -25,6 +25,8 @@ cdef extern from "Python.h":
 
     Py_ssize_t PyTuple_GET_SIZE(object items) noexcept
 
+    int PySet_Discard(object items, object item) except -1
+
     int PyErr_CheckSignals() except -1
     object PyErr_SetFromErrno(object kind)  # always raises
 
@@ -44,6 +46,10 @@ cdef extern from *:
     static inline int treadle_has_weakrefs(PyObject *o) {
         Py_ssize_t offset = Py_TYPE(o)->tp_weaklistoffset;
         return offset > 0 && *(PyObject **)((char *)o + offset) != NULL;
+    }
+    static inline PyObject *treadle_first_weakref(PyObject *o) {
+        Py_ssize_t offset = Py_TYPE(o)->tp_weaklistoffset;
+        return offset > 0 ? *(PyObject **)((char *)o + offset) : NULL;
     }
     static inline int treadle_raise_pending(void) {
         return -1;
@@ -78,6 +84,7 @@ cdef extern from *:
     }
     """
     bint has_weakrefs "treadle_has_weakrefs" (PyObject *o) noexcept
+    PyObject *first_weakref "treadle_first_weakref" (PyObject *o) noexcept  # borrowed from `o`
     # 0, or -1 with an exception pending, which `raise_pending` takes up
     int call_in_context "treadle_call_in_context" (
         object context, object callback, object args) noexcept

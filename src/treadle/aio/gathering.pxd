@@ -1,5 +1,6 @@
 cimport cython
 
+from treadle._core.invoke cimport exception_of, hear_of_end, result_of, task_is_done
 from treadle.aio.shortcuts cimport new_future, spawn
 
 cdef object _Coroutine
@@ -32,5 +33,6 @@ cdef class Gathering:
 
 
 cdef _cancellation_of(future)
+cdef _result_of(future)
 cdef _outcome(future)
 cdef _tell_awaiter(Gathering gathering, dict known, loop)

@@ -22,6 +22,7 @@ import types
 from collections.abc import Awaitable
 from typing import Any
 
+from treadle._core.invoke import exception_of, hear_of_end, result_of, task_is_done
 from treadle.aio.shortcuts import new_future, spawn
 
 __all__ = ["Gathering", "GatheringFuture", "as_future", "gather"]
@@ -130,10 +131,15 @@ class Gathering:
                 child.exception()  # nobody else will ask
             return
         if not self.lenient:
-            if child.cancelled():
-                outer.set_exception(_cancellation_of(child))
-                return
-            exc = child.exception()
+            if type(child) is _Task:
+                try:
+                    exc = exception_of(child)
+                except _CancelledError as cancelled:
+                    exc = cancelled
+            elif child.cancelled():
+                exc = _cancellation_of(child)
+            else:
+                exc = child.exception()
             if exc is not None:
                 outer.set_exception(exc)
                 return
@@ -143,7 +149,7 @@ class Gathering:
     def _finish(self, last: Any) -> None:
         outer = self.outer
         if not self.lenient and not outer._cancel_requested:
-            outer.set_result([child.result() for child in self.children])
+            outer.set_result([_result_of(child) for child in self.children])
             return
         results = [_outcome(child) for child in self.children]
         if outer._cancel_requested:
@@ -161,6 +167,10 @@ def _cancellation_of(future: Any) -> BaseException:
     except _CancelledError as exc:
         return exc
     return _CancelledError()
+
+
+def _result_of(future: Any) -> Any:
+    return result_of(future) if type(future) is _Task else future.result()
 
 
 def _outcome(future: Any) -> Any:
@@ -206,7 +216,12 @@ def gather(*coros_or_futures: Any, return_exceptions: bool = False) -> Any:
                 child._log_destroy_pending = False  # the caller cannot know of it
             gathering.waiting += 1
             known[awaitable] = child
-            if child.done():
+            if type(child) is _Task:
+                if task_is_done(child):
+                    done.append(child)
+                else:
+                    hear_of_end(child, gathering)
+            elif child.done():
                 done.append(child)
             else:
                 child.add_done_callback(gathering)

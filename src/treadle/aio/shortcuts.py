@@ -72,7 +72,7 @@ def spawn(loop: Any, coro: Any, keywords: dict[str, Any] | None = None) -> Any:
             and wheel._tasks.factory is None
         ):
             task = make_task(coro, wheel._future_keywords)
-            wheel._tasks.keep(task)
+            wheel._tasks.hold(task)
             return task
     if keywords:
         return loop.create_task(coro, **keywords)

@@ -46,6 +46,7 @@ class Nap:
     def __next__(self) -> Any:
         """Begin the sleep, or go on with it; StopIteration has the result."""
         if self._state == FRESH:
+            self._state = OVER  # in case that something fails
             if self._delay <= 0:
                 self._state = WAITING
                 return None
@@ -73,7 +74,6 @@ class Nap:
         self._end()
 
     def _begin(self) -> Any:
-        self._state = OVER  # in case that something fails
         if math.isnan(self._delay):
             raise ValueError("Invalid delay: NaN (not a number)")
         loop = _running_loop()

@@ -1,8 +1,10 @@
+from treadle._core.invoke cimport exception_of, hear_of_end
 from treadle.aio.finished cimport Entry, Finished, Scope, entry_of
 from treadle.aio.shortcuts cimport new_future, spawn
 
 cdef object _running_loop
 cdef Finished _NOTHING
+cdef object _Task
 cdef object _CancelledError
 cdef object current_task_of
 cdef object _add_awaiter

@@ -24,6 +24,7 @@ import asyncio
 from types import TracebackType
 from typing import Any
 
+from treadle._core.invoke import exception_of, hear_of_end
 from treadle.aio.finished import Entry, Finished, Scope, entry_of
 from treadle.aio.shortcuts import current_task_of, new_future, spawn
 
@@ -31,6 +32,7 @@ __all__ = ["TaskGroup", "TaskGroupCore"]
 
 _running_loop = asyncio.get_running_loop
 _NOTHING = Finished()
+_Task = asyncio.Task
 _CancelledError = asyncio.CancelledError
 # call graphs (3.14): who waits for whom; None where this Python has none
 _add_awaiter: Any = getattr(asyncio, "future_add_to_awaited_by", None)
@@ -113,7 +115,10 @@ class TaskGroupCore(Scope):
             # also when the task has run to its end already: a failure is to cancel the parent
             # at its next await, not in the middle of this call
             self._tasks.add(task)
-            task.add_done_callback(self._on_done)
+            if type(task) is _Task:
+                hear_of_end(task, self._on_done)
+            else:
+                task.add_done_callback(self._on_done)
             if self._aborting and not task.done():  # it began eagerly, and aborted its own group
                 task.cancel()
             return task
@@ -209,9 +214,10 @@ class TaskGroupCore(Scope):
         waiter = self._on_completed_fut
         if waiter is not None and not self._tasks and not waiter.done():
             waiter.set_result(True)
-        if task.cancelled():
+        try:
+            exc = exception_of(task) if type(task) is _Task else task.exception()
+        except _CancelledError:
             return
-        exc = task.exception()
         if exc is not None:
             self._on_task_failed(task, exc)
 
