@@ -609,7 +609,7 @@ def asked_at_run_time(path):
     """The replaced names that functions in a file look up in asyncio, with their lines."""
     for function in ast.walk(ast.parse(path.read_text())):
         if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            for node in ast.walk(function):
+            for node in ast.walk(ast.Module(function.body, [])):  # no annotations
                 if isinstance(node, ast.Attribute) and node.attr in NAMES:
                     yield f"line {node.lineno}: {ast.unparse(node)}"
 
