@@ -12,6 +12,7 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from asyncio import Queue as StockQueue
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 from unittest import mock
 
@@ -25,6 +26,7 @@ from treadle.aio import acceleration
 NAMES = sorted(name for names in acceleration.HOMES.values() for name in names.split())
 OWN = {"EventLoopPolicy", "Loop", "Runner", "install", "new_event_loop", "run"}
 BEYOND = {"Promise", "callbackify", "map_concurrent", "on", "once", "promisify", "race", "retry"}
+SOURCE = Path(treadle.__file__).parent
 LEFT = {"_event_loop_policy", "__warningregistry__"}
 SWITCHES = {"accelerate", "restore"}
 CLASSES = [name for name in NAMES if isinstance(getattr(asyncio, name), type)]
@@ -603,21 +605,47 @@ def test_install_warns_of_a_patched_name_and_installs_the_loop_all_the_same():
 # the house -----------------------------------------------------------------------------------
 
 
-def test_nothing_of_treadle_asks_asyncio_for_a_replaced_name_at_run_time():
+def asked_at_run_time(path):
+    """The replaced names that functions in a file look up in asyncio, with their lines."""
+    for function in ast.walk(ast.parse(path.read_text())):
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            for node in ast.walk(ast.Module(function.body, [])):  # no annotations
+                if isinstance(node, ast.Attribute) and node.attr in NAMES:
+                    yield f"line {node.lineno}: {ast.unparse(node)}"
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "aio").glob("*.py")), ids=lambda path: path.name)
+def test_a_module_of_ours_asks_asyncio_for_no_replaced_name_at_run_time(path):
     """Where it did, it would get ours instead of the original after accelerate()."""
-    asked = []
-    for home in (*acceleration.HOMES, "acceleration"):
-        module = sys.modules[f"treadle.aio.{home}"]
-        tree = ast.parse(inspect.getsource(module))
-        for function in ast.walk(tree):
-            if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                continue
-            asked += [
-                f"{home}.{function.name}: asyncio.{node.attr}"
-                for node in ast.walk(function)
-                if isinstance(node, ast.Attribute)
-                and isinstance(node.value, ast.Name)
-                and node.value.id == "asyncio"
-                and node.attr in NAMES
-            ]
+    asked = [each for each in asked_at_run_time(path) if ": asyncio." in each]
     assert not asked
+
+
+def test_the_test_of_names_at_run_time_sees_them(tmp_path):
+    file = tmp_path / "module.py"
+    file.write_text(
+        "import asyncio\nQueue = asyncio.Queue\nasync def f():\n    await asyncio.locks.Event()\n"
+    )
+    assert list(asked_at_run_time(file)) == ["line 4: asyncio.locks.Event"]
+
+
+# tests of users ------------------------------------------------------------------------------
+
+COROUTINE_FUNCTIONS = [name for name in NAMES if asyncio.iscoroutinefunction(vars(asyncio)[name])]
+
+
+@pytest.mark.parametrize("name", COROUTINE_FUNCTIONS)
+def test_what_is_patched_by_a_users_test_becomes_an_asynchronous_mock(name):
+    treadle.accelerate()
+    with mock.patch(f"asyncio.{name}") as patch:
+        assert isinstance(patch, mock.AsyncMock)
+    assert asyncio.iscoroutinefunction(getattr(asyncio, name))
+
+
+def signature(function):
+    return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
+
+
+@pytest.mark.parametrize("name", ["as_completed", "gather", "shield", "sleep", "wait", "wait_for"])
+def test_the_signature_is_asyncios(name):
+    assert signature(getattr(treadle, name)) == signature(getattr(asyncio, name))
