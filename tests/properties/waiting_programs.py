@@ -181,9 +181,10 @@ class Tasks:
         self.log.append((where, when, task.cancelling() if task else None, describe(what)))
 
     def reported(self, loop, context):
-        """Log what the loop is told, but not what depends on when an object is freed."""
-        if "never retrieved" not in context["message"]:
-            self.note("report", context["message"], context.get("exception"))
+        """Log what the loop is told, unless it depends on when an object is freed, or is newer."""
+        message = context["message"]
+        if "never retrieved" not in message and "shielded" not in message:
+            self.note("report", message, context.get("exception"))
 
     def ended(self, task):
         if not task.done():
@@ -285,7 +286,11 @@ class Groups(Tasks):
 
     async def gather(self, where, return_exceptions, bodies):
         children = self.children(where, bodies)
-        return await self.aio.gather(*children, return_exceptions=return_exceptions)
+        try:
+            return await self.aio.gather(*children, return_exceptions=return_exceptions)
+        except asyncio.CancelledError:
+            # asyncio takes the message from its last child, even when another one was cancelled
+            raise asyncio.CancelledError from None
 
     async def shield(self, where, steps):
         return await self.aio.shield(self.body(f"{where}/", steps))
