@@ -12,7 +12,6 @@ is left in queues, and who still waits in the end.
 from __future__ import annotations
 
 import asyncio
-import asyncio as aio
 import sys
 
 import pytest
@@ -20,10 +19,11 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.properties.waiting_programs import VirtualAsyncio, run, virtual_treadle
 from tests.properties.waiting_strategies import KINDS
+from treadle import aio
 
 NEWEST = sys.version_info >= (3, 13)
 
-EXAMPLES = 60
+EXAMPLES = 200
 MANY = 3000
 
 

@@ -274,3 +274,123 @@ KINDS = {
     "groups": group_programs,
     "streams": stream_programs,
 }
+
+
+THINGS = (
+    ("Lock",),
+    ("Semaphore", 0),
+    ("BoundedSemaphore", 1),
+    ("Event",),
+    ("Condition",),
+    ("Barrier", 2),
+)
+CLASSICS = {
+    "a get that is woken and cancelled leaves the item to the next": (
+        "queues",
+        (
+            [("queue", "Queue", 1)],
+            [
+                [("get", 0)],
+                [("get", 0)],
+                [("turns", 1), ("put_nowait", 0, 0), ("cancel", 0), ("put_nowait", 0, 1)],
+            ],
+        ),
+    ),
+    "a put that is woken and cancelled leaves the room to the next": (
+        "queues",
+        (
+            [("queue", "Queue", 1)],
+            [
+                [("put", 0, 0), ("put", 0, 1)],
+                [("put", 0, 2)],
+                [("turns", 1), ("get_nowait", 0), ("cancel", 0), ("turns", 2), ("size", 0)],
+            ],
+        ),
+    ),
+    "a lock that is handed to a cancelled task goes to the next": (
+        "locks",
+        (
+            THINGS,
+            [
+                [("hold", LOCK, [("turns", 2)])],
+                [("hold", LOCK, [])],
+                [("hold", LOCK, [])],
+                [("turns", 1), ("turns", 1), ("cancel", 1)],
+            ],
+        ),
+    ),
+    "a permit that is handed to a cancelled task goes to the next": (
+        "locks",
+        (
+            THINGS,
+            [
+                [("call", PERMITS, "acquire")],
+                [("call", PERMITS, "acquire")],
+                [("turns", 1), ("call", PERMITS, "release"), ("cancel", 0)],
+            ],
+        ),
+    ),
+    "whoever comes later waits behind those who were woken": (
+        "locks",
+        (
+            THINGS,
+            [
+                [("call", PERMITS, "acquire"), ("hold", PERMITS, [("turns", 1)])],
+                [("hold", PERMITS, [("turns", 1)])],
+                [("turns", 1), *[("call", PERMITS, "release")] * 3],
+            ],
+        ),
+    ),
+    "a notification of a cancelled task goes to the next": (
+        "conditions",
+        (
+            THINGS,
+            [
+                [("hold", CONDITION, [("call", CONDITION, "wait")])],
+                [("hold", CONDITION, [("call", CONDITION, "wait")])],
+                [("turns", 1), ("hold", CONDITION, [("call", CONDITION, "notify")]), ("cancel", 0)],
+            ],
+        ),
+    ),
+    "wait_for that is over does not swallow a cancellation": (
+        "groups",
+        (
+            (),
+            [
+                [("wait_for", 5, [("gate", 0)]), ("sleep", 1)],
+                [("turns", 1), ("open", 0), ("cancel", 0)],
+            ],
+        ),
+    ),
+    "a timeout within a cancellation takes back its own only": (
+        "groups",
+        (
+            (),
+            [
+                [("last", [("gate", 0)], [("timeout", 1, [("gate", 0)])])],
+                [("turns", 1), ("cancel", 0)],
+            ],
+        ),
+    ),
+    "a group that fails while its task is cancelled cancels it": (
+        "groups",
+        (
+            (),
+            [
+                [("timeout", 3, [("group", [[("gate", 0), ("fail",)]], [("gate", 1)])])],
+                [("turns", 1), ("open", 0), ("cancel", 0)],
+            ],
+        ),
+    ),
+    "a separator is found across chunks": (
+        "streams",
+        (
+            (("reader", 4),),
+            [
+                [("readuntil", (b"a;b", b"ab")), ("readline",)],
+                [("turns", 1), ("feed", b"ba;"), ("turns", 1), ("feed", b"b;;;\n;")],
+            ],
+        ),
+    ),
+}
+"""Programs that showed a fault of some asyncio, or would show one; name -> kind, program."""
