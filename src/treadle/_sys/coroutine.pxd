@@ -88,38 +88,49 @@ cdef extern from *:
         outcome = treadle_advance_by(self, result);
         return outcome < 0 ? PYGEN_ERROR : outcome > 0 ? PYGEN_NEXT : PYGEN_RETURN;
     }
-    /* Objects of one type, kept for the next time; their type has no finaliser. */
+    /* Objects of one type, kept for the next time: untracked, empty, without references. */
+    typedef int (*treadle_recycler)(PyObject *);
     enum { TREADLE_SPARES = 64 };
-    static PyObject *treadle_spares[TREADLE_SPARES];  /* untracked, and without references */
+    static PyObject *treadle_spares[TREADLE_SPARES];
     static int treadle_spare_count = 0;
+    static treadle_recycler treadle_recycle_by = NULL;
+    static destructor treadle_dealloc_by = NULL;
 
-    static PyObject *treadle_alloc(PyTypeObject *kind, Py_ssize_t items) {
+    static PyObject *treadle_take_spare(void) {
         PyObject *self;
         if (treadle_spare_count == 0) {
-            return PyType_GenericAlloc(kind, items);
+            return NULL;
         }
         self = treadle_spares[--treadle_spare_count];
-        memset((char *)self + sizeof(PyObject), 0, kind->tp_basicsize - sizeof(PyObject));
-        PyObject_Init(self, kind);
+        PyObject_Init(self, Py_TYPE(self));
         PyObject_GC_Track(self);
         return self;
     }
-    static void treadle_free(void *self) {
+    static void treadle_dealloc(PyObject *self) {
         if (treadle_spare_count < TREADLE_SPARES) {
-            treadle_spares[treadle_spare_count++] = (PyObject *)self;
-        } else {
-            PyObject_GC_Del(self);
+            int emptied;
+            PyObject_GC_UnTrack(self);
+            Py_SET_REFCNT(self, 1);  /* while destructors run */
+            emptied = treadle_recycle_by(self);
+            Py_SET_REFCNT(self, 0);
+            if (emptied && treadle_spare_count < TREADLE_SPARES) {
+                treadle_spares[treadle_spare_count++] = self;
+                return;
+            }
         }
+        treadle_dealloc_by(self);
     }
-    static int treadle_resume_by(PyTypeObject *kind, treadle_advancer advance) {
+    static int treadle_resume_by(
+            PyTypeObject *kind, treadle_advancer advance, treadle_recycler recycle) {
         treadle_Stop.tp_base = (PyTypeObject *)PyExc_StopIteration;
         treadle_Stop.tp_dealloc = treadle_stop_dealloc;
         if (PyType_Ready(&treadle_Stop) < 0) {
             return -1;
         }
         treadle_advance_by = advance;
-        kind->tp_alloc = treadle_alloc;
-        kind->tp_free = treadle_free;
+        treadle_recycle_by = recycle;
+        treadle_dealloc_by = kind->tp_dealloc;
+        kind->tp_dealloc = treadle_dealloc;
         kind->tp_iternext = treadle_iternext;
         kind->tp_as_async->am_send = treadle_am_send;
         return 0;
@@ -127,5 +138,7 @@ cdef extern from *:
     """
     ctypedef int (*advancer "treadle_advancer")(PyObject *, PyObject **) except -1
     void stop_with "treadle_stop_with" (object value) except *  # raises StopIteration
-    # for `kind` and the types that derive from it later
-    int resume_by "treadle_resume_by" (PyTypeObject *kind, advancer advance) except -1
+    ctypedef int (*recycler "treadle_recycler")(PyObject *) noexcept  # only drops references
+    int resume_by "treadle_resume_by" (
+        PyTypeObject *kind, advancer advance, recycler recycle) except -1
+    PyObject *take_spare "treadle_take_spare" () noexcept  # a new reference, or NULL

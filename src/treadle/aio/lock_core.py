@@ -125,17 +125,15 @@ class LockCore(LoopBound):
     def begin(self, operation: Operation) -> Any:
         """Take the lock, or join the line."""
         if not self.is_free():
-            return self.join_line()
+            return operation.wait_for(self.join_line())
         self._locked = True
-        operation.result = operation.argument
-        return None
+        return operation.argument
 
     def woken(self, operation: Operation) -> Any:
         """Take the lock: it is free, and nobody else was let in."""
         discard(self._waiters, operation.waiting)
         self._locked = True
-        operation.result = operation.argument
-        return None
+        return operation.argument
 
     def failed(self, operation: Operation) -> None:
         """Leave the line; wake the next if it is its turn."""
@@ -193,17 +191,15 @@ class EventCore(LoopBound):
     def begin(self, operation: Operation) -> Any:
         """Go on, or join those who wait."""
         if self._value:
-            operation.result = True
-            return None
+            return True
         future = self.future()
         self._waiters.append(future)
-        return future
+        return operation.wait_for(future)
 
     def woken(self, operation: Operation) -> Any:
         """Go on."""
         discard(self._waiters, operation.waiting)
-        operation.result = True
-        return None
+        return True
 
     def failed(self, operation: Operation) -> None:
         """Leave."""
@@ -307,17 +303,15 @@ class SemaphoreCore(LoopBound):
     def begin(self, operation: Operation) -> Any:
         """Take a unit, or join the line."""
         if self.is_locked():
-            return self.join_line()
+            return operation.wait_for(self.join_line())
         self._value -= 1
-        operation.result = operation.argument
-        return None
+        return operation.argument
 
     def woken(self, operation: Operation) -> Any:
         """Go on with the unit that came with the wake-up."""
         discard(self._waiters, operation.waiting)
         self.wake_all_allowed()
-        operation.result = operation.argument
-        return None
+        return operation.argument
 
     def failed(self, operation: Operation) -> None:
         """Leave the line; give back the unit if there was one."""

@@ -1,3 +1,6 @@
+cimport cython
+
+
 cdef class Owner:
     cdef begin(self, Operation operation)
     cdef woken(self, Operation operation)
@@ -5,13 +8,15 @@ cdef class Owner:
     cdef title(self, Operation operation)
 
 
+@cython.final
 cdef class Operation:
     cdef Owner owner
     cdef object argument
     cdef object waiting
-    cdef object result
     cdef int verb
     cdef int stage
+
+    cdef wait_for(self, future)
 
 
 cdef class Finished:

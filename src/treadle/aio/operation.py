@@ -10,8 +10,8 @@ futures come out of it.
 Design. An `Operation` has three stages: new, waiting for a future, done. What it does is in three
 methods of its `owner`, who tells its own operations apart by `verb`:
 
-- `begin` runs when the operation is awaited, never before. It returns the future to wait for, or
-  None when all is done, with the outcome in `result`;
+- `begin` runs when the operation is awaited, never before. It returns what `await` gives; or it has
+  the operation wait for a future (`wait_for`) and returns that;
 - `woken` runs when that future has its result, and returns as `begin` does;
 - `failed` runs when an exception came instead: it was thrown in (a cancellation), it came from the
   future, or the operation was closed or dropped. It gives back what the operation held, and the
@@ -42,11 +42,11 @@ class Owner:
     """What has asynchronous methods; the base of queues and locks."""
 
     def begin(self, operation: Operation) -> Any:
-        """Do what is asked for; return None, or a future to wait for."""
+        """Do what is asked for and return the outcome, or ``operation.wait_for(future)``."""
         raise NotImplementedError
 
     def woken(self, operation: Operation) -> Any:
-        """Go on after `waiting` had its result; return None, or a future to wait for."""
+        """Go on after `waiting` had its result; return as `begin` does."""
         raise NotImplementedError
 
     def failed(self, operation: Operation) -> Any:
@@ -70,7 +70,13 @@ class Operation:
         self.argument = argument  # what the method was given
         self.stage = NEW
         self.waiting: Any = None  # the future, while stage is WAITING
-        self.result: Any = None  # what `await` gives
+
+    def wait_for(self, future: Any) -> Any:
+        """Let the operation wait for a future, which is returned."""
+        self.waiting = future
+        self.stage = WAITING
+        future._asyncio_future_blocking = True  # how a task knows that it was `await`ed
+        return future
 
     def __getattr__(self, name: str) -> Any:
         if name == "__qualname__":
@@ -176,7 +182,7 @@ def _advance(operation: Operation) -> tuple[bool, Any]:
     """Resume; return whether it is done, and the result or the future it waits for."""
     if operation.stage == NEW:
         operation.stage = DONE
-        future = operation.owner.begin(operation)
+        value = operation.owner.begin(operation)
     elif operation.stage == WAITING:
         if not operation.waiting.done():
             raise RuntimeError("await wasn't used with future")
@@ -185,20 +191,10 @@ def _advance(operation: Operation) -> tuple[bool, Any]:
             operation.waiting.result()
         except BaseException as error:
             _fail(operation, error)
-        future = operation.owner.woken(operation)
+        value = operation.owner.woken(operation)
     else:
         raise _awaited_twice()
-    if future is None:
-        value, operation.result, operation.waiting = operation.result, None, None
-        return True, value
-    return False, _wait_for(operation, future)
-
-
-def _wait_for(operation: Operation, future: Any) -> Any:
-    operation.waiting = future
-    operation.stage = WAITING
-    future._asyncio_future_blocking = True  # how a task knows that it was `await`ed
-    return future
+    return operation.stage == DONE, value
 
 
 def _fail(operation: Operation, error: BaseException) -> None:

@@ -24,7 +24,7 @@ from cython.cimports.cpython.object import PyObject, PyTypeObject
 from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
 from cython.cimports.treadle._core.invoke import make_future
 from cython.cimports.treadle._core.wheel import Wheel
-from cython.cimports.treadle._sys.coroutine import resume_by, stop_with
+from cython.cimports.treadle._sys.coroutine import resume_by, stop_with, take_spare
 
 from treadle._core.wheel import Wheel as _Wheel
 
@@ -39,11 +39,11 @@ class Owner:
     """What has asynchronous methods; the base of queues and locks (see the plain twin)."""
 
     def begin(self, operation):
-        """Do what is asked for; return None, or a future to wait for."""
+        """Do what is asked for and return the outcome, or ``operation.wait_for(future)``."""
         raise NotImplementedError
 
     def woken(self, operation):
-        """Go on after `waiting` had its result; return None, or a future to wait for."""
+        """Go on after `waiting` had its result; return as `begin` does."""
         raise NotImplementedError
 
     def failed(self, operation):
@@ -57,6 +57,13 @@ class Owner:
 
 class Operation:
     """An awaitable that is awaited once, and passes for a coroutine (see the plain twin)."""
+
+    def wait_for(self, future):
+        """Let the operation wait for a future, which is returned."""
+        self.waiting = future
+        self.stage = WAITING
+        future._asyncio_future_blocking = True  # how a task knows that it was `await`ed
+        return future
 
     def __getattr__(self, name):
         if name == "__qualname__":  # Cython allows no property of that name
@@ -142,7 +149,14 @@ class Finished:
 
 def new_operation(owner, verb, argument):
     """Return what an asynchronous method of `owner` returns."""
-    operation: Operation = Operation.__new__(Operation)
+    operation: Operation
+    raw: cython.pointer(PyObject) = take_spare()
+    if raw == cython.NULL:
+        operation = Operation.__new__(Operation)
+    else:
+        operation = cython.cast(Operation, raw)
+        Py_DECREF(operation)  # the one that take_spare gave
+        operation.stage = NEW
     operation.owner = owner
     operation.verb = verb
     operation.argument = argument
@@ -177,7 +191,7 @@ def advance(
     stage: cython.int = operation.stage
     if stage == NEW:
         operation.stage = DONE
-        future = operation.owner.begin(operation)
+        value = operation.owner.begin(operation)
     elif stage == WAITING:
         future = operation.waiting
         if not future.done():
@@ -187,20 +201,12 @@ def advance(
             future.result()
         except BaseException as error:
             _fail(operation, error)
-        future = operation.owner.woken(operation)
+        value = operation.owner.woken(operation)
     else:
         raise _awaited_twice()
-    if future is None:
-        value = operation.result
-        operation.result = None
-        operation.waiting = None
-        Py_INCREF(value)
-        found[0] = cython.cast(cython.pointer(PyObject), value)
-        return 0
-    _wait_for(operation, future)
-    Py_INCREF(future)
-    found[0] = cython.cast(cython.pointer(PyObject), future)
-    return 1
+    Py_INCREF(value)
+    found[0] = cython.cast(cython.pointer(PyObject), value)
+    return operation.stage == WAITING
 
 
 @cython.cfunc
@@ -217,11 +223,16 @@ def _resume(operation: Operation):
 
 
 @cython.cfunc
-def _wait_for(operation: Operation, future):
-    operation.waiting = future
-    operation.stage = WAITING
-    future._asyncio_future_blocking = True  # how a task knows that it was `await`ed
-    return future
+@cython.exceptval(check=False)  # it only lets go of objects
+def recycle(raw: cython.pointer(PyObject)) -> cython.int:
+    """Empty an operation that nobody refers to; return False if it is not done."""
+    operation: Operation = cython.cast(Operation, raw)
+    if operation.stage != DONE:
+        return False
+    operation.owner = None
+    operation.argument = None
+    operation.waiting = None
+    return True
 
 
 @cython.cfunc
@@ -251,4 +262,5 @@ def _awaited_twice():
 resume_by(
     cython.cast(cython.pointer(PyTypeObject), Operation),
     advance,
+    recycle,
 )

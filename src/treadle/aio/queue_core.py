@@ -301,8 +301,7 @@ class QueueCore(LoopBound):
         """Take or put an item, or join those who wait to do so."""
         if operation.verb == GET:
             if not self.is_empty():
-                operation.result = self.take()
-                return None
+                return self.take()
         elif not self.is_full():
             self.add(operation.argument)
             return None
@@ -311,7 +310,7 @@ class QueueCore(LoopBound):
         future = self.future()
         waiters = self._getters if operation.verb == GET else self._putters
         waiters.append(future)
-        return future
+        return operation.wait_for(future)
 
     def woken(self, operation: Operation) -> Any:
         """Look again: another task may have been faster."""
