@@ -15,9 +15,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from treadle.aio.lock_core import _described, _enter, lock_acquire, plain_lock
+from treadle.aio.lock_core import _described, _enter, plain_lock
 from treadle.aio.loopbound import LoopBound, discard
-from treadle.aio.operation import Finished
+from treadle.aio.operation import Finished, new_operation
 
 __all__ = ["ConditionCore"]
 
@@ -43,7 +43,7 @@ class ConditionCore(LoopBound):
 
     def __aenter__(self) -> Any:
         if self.plain is not None:
-            return lock_acquire(self.plain, None)
+            return new_operation(self.plain, 0, None)
         return _enter(self)
 
     def __aexit__(self, kind: Any, error: Any, traceback: Any) -> Any:

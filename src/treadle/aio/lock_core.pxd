@@ -1,7 +1,7 @@
 cimport cython
 
 from treadle.aio.loopbound cimport LoopBound, discard
-from treadle.aio.operation cimport Finished, Operation
+from treadle.aio.operation cimport Finished, Operation, new_operation
 
 
 cdef Finished _FINISHED
@@ -18,19 +18,6 @@ cdef class LockCore(LoopBound):
     cdef unlock(self)
 
 
-cdef class LockAcquire(Operation):
-    @cython.locals(lock=LockCore)
-    cdef begin(self)
-    @cython.locals(lock=LockCore)
-    cdef woken(self)
-    @cython.locals(lock=LockCore)
-    cdef failed(self, error)
-
-
-@cython.locals(operation=LockAcquire)
-cpdef lock_acquire(LockCore lock, outcome)
-
-
 @cython.locals(core=LockCore)
 cpdef LockCore plain_lock(lock)
 
@@ -38,19 +25,6 @@ cpdef LockCore plain_lock(lock)
 cdef class EventCore(LoopBound):
     cdef public object _waiters
     cdef public bint _value
-
-
-cdef class EventWait(Operation):
-    @cython.locals(event=EventCore)
-    cdef begin(self)
-    @cython.locals(event=EventCore)
-    cdef woken(self)
-    @cython.locals(event=EventCore)
-    cdef failed(self, error)
-
-
-@cython.locals(operation=EventWait)
-cdef event_wait(EventCore event)
 
 
 cdef class SemaphoreCore(LoopBound):
@@ -66,14 +40,3 @@ cdef class SemaphoreCore(LoopBound):
     cdef give_back(self)
 
 
-cdef class SemaphoreAcquire(Operation):
-    @cython.locals(semaphore=SemaphoreCore)
-    cdef begin(self)
-    @cython.locals(semaphore=SemaphoreCore)
-    cdef woken(self)
-    @cython.locals(semaphore=SemaphoreCore)
-    cdef failed(self, error)
-
-
-@cython.locals(operation=SemaphoreAcquire)
-cdef semaphore_acquire(SemaphoreCore semaphore, outcome)

@@ -21,9 +21,9 @@ from collections import deque
 from typing import Any
 
 from treadle.aio.loopbound import LoopBound, discard
-from treadle.aio.operation import Finished, Operation
+from treadle.aio.operation import Finished, Operation, new_operation
 
-__all__ = ["EventCore", "LockCore", "SemaphoreCore", "lock_acquire", "plain_lock"]
+__all__ = ["EventCore", "LockCore", "SemaphoreCore", "plain_lock"]
 
 _FINISHED = Finished()
 
@@ -66,7 +66,7 @@ class LockCore(LoopBound):
 
         A cancellation leaves the lock to the next in line.
         """
-        return lock_acquire(self, True)
+        return new_operation(self, 0, True)
 
     def release(self) -> None:
         """Let go of the lock, and wake the first who waits. Whoever calls need not have taken it.
@@ -77,7 +77,7 @@ class LockCore(LoopBound):
 
     def __aenter__(self) -> Any:
         if self.plain:
-            return lock_acquire(self, None)
+            return new_operation(self, 0, None)
         return _enter(self)
 
     def __aexit__(self, kind: Any, error: Any, traceback: Any) -> Any:
@@ -122,45 +122,28 @@ class LockCore(LoopBound):
                 return True
         return False
 
-
-class LockAcquire(Operation):
-    """`Lock.acquire`, awaited once; `argument` is what it returns: True, None to ``async with``."""
-
-    def begin(self) -> Any:
+    def begin(self, operation: Operation) -> Any:
         """Take the lock, or join the line."""
-        lock = self.owner
-        if not lock.is_free():
-            return lock.join_line()
-        lock._locked = True
-        self.result = self.argument
-        return None
+        if not self.is_free():
+            return operation.wait_for(self.join_line())
+        self._locked = True
+        return operation.argument
 
-    def woken(self) -> Any:
+    def woken(self, operation: Operation) -> Any:
         """Take the lock: it is free, and nobody else was let in."""
-        lock = self.owner
-        discard(lock._waiters, self.waiting)
-        lock._locked = True
-        self.result = self.argument
-        return None
+        discard(self._waiters, operation.waiting)
+        self._locked = True
+        return operation.argument
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, operation: Operation) -> None:
         """Leave the line; wake the next if it is its turn."""
-        lock = self.owner
-        discard(lock._waiters, self.waiting)
-        if not lock._locked:
-            lock.wake_first()
+        discard(self._waiters, operation.waiting)
+        if not self._locked:
+            self.wake_first()
 
-    def title(self) -> str:
+    def title(self, operation: Operation) -> str:
         """Return the name of the method."""
-        return f"{type(self.owner).__name__}.acquire"
-
-
-def lock_acquire(lock: Any, outcome: Any) -> Any:
-    """Return what `Lock.acquire` returns."""
-    operation = LockAcquire.__new__(LockAcquire)
-    operation.owner = lock
-    operation.argument = outcome
-    return operation
+        return f"{type(self).__name__}.acquire"
 
 
 def plain_lock(lock: Any) -> LockCore | None:
@@ -192,11 +175,10 @@ class EventCore(LoopBound):
     def set(self) -> None:
         """Set the event, and wake all who wait for it; they go on even if it is cleared again."""
         self._value = True
-        waiters = self._waiters
-        while waiters:
-            future = waiters.popleft()
-            if not future.done():
-                future.set_result(True)
+        if self._waiters:
+            for future in self._waiters:
+                if not future.done():
+                    future.set_result(True)
 
     def clear(self) -> None:
         """Unset the event: who comes from now on waits for the next `set`."""
@@ -204,42 +186,28 @@ class EventCore(LoopBound):
 
     def wait(self) -> Any:
         """Wait until the event is set; return True. A cancellation leaves nothing behind."""
-        return event_wait(self)
+        return new_operation(self, 0, True)
 
-
-class EventWait(Operation):
-    """`Event.wait`, awaited once."""
-
-    def begin(self) -> Any:
+    def begin(self, operation: Operation) -> Any:
         """Go on, or join those who wait."""
-        event = self.owner
-        if event._value:
-            self.result = True
-            return None
-        future = event.future()
-        event._waiters.append(future)
-        return future
+        if self._value:
+            return True
+        future = self.future()
+        self._waiters.append(future)
+        return operation.wait_for(future)
 
-    def woken(self) -> Any:
+    def woken(self, operation: Operation) -> Any:
         """Go on."""
-        self.result = True
-        return None
+        discard(self._waiters, operation.waiting)
+        return True
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, operation: Operation) -> None:
         """Leave."""
-        event = self.owner
-        discard(event._waiters, self.waiting)
+        discard(self._waiters, operation.waiting)
 
-    def title(self) -> str:
+    def title(self, operation: Operation) -> str:
         """Return the name of the method."""
-        return f"{type(self.owner).__name__}.wait"
-
-
-def event_wait(event: Any) -> Any:
-    """Return what `Event.wait` returns."""
-    operation = EventWait.__new__(EventWait)
-    operation.owner = event
-    return operation
+        return f"{type(self).__name__}.wait"
 
 
 # Semaphore -------------------------------------------------------------------------------------
@@ -270,7 +238,7 @@ class SemaphoreCore(LoopBound):
 
         A cancellation leaves the unit to the next in line.
         """
-        return semaphore_acquire(self, True)
+        return new_operation(self, 0, True)
 
     def release(self) -> None:
         """Give back a unit, and wake the first who waits for one. Whoever calls need not have one.
@@ -281,7 +249,7 @@ class SemaphoreCore(LoopBound):
 
     def __aenter__(self) -> Any:
         if self.plain:
-            return semaphore_acquire(self, None)
+            return new_operation(self, 0, None)
         return _enter(self)
 
     def __aexit__(self, kind: Any, error: Any, traceback: Any) -> Any:
@@ -332,44 +300,27 @@ class SemaphoreCore(LoopBound):
         while self._value > 0 and self.wake_one():
             pass
 
-
-class SemaphoreAcquire(Operation):
-    """`Semaphore.acquire`, awaited once; `argument` is what it returns: True, None to ``async with``."""
-
-    def begin(self) -> Any:
+    def begin(self, operation: Operation) -> Any:
         """Take a unit, or join the line."""
-        semaphore = self.owner
-        if semaphore.is_locked():
-            return semaphore.join_line()
-        semaphore._value -= 1
-        self.result = self.argument
-        return None
+        if self.is_locked():
+            return operation.wait_for(self.join_line())
+        self._value -= 1
+        return operation.argument
 
-    def woken(self) -> Any:
+    def woken(self, operation: Operation) -> Any:
         """Go on with the unit that came with the wake-up."""
-        semaphore = self.owner
-        discard(semaphore._waiters, self.waiting)
-        semaphore.wake_all_allowed()
-        self.result = self.argument
-        return None
+        discard(self._waiters, operation.waiting)
+        self.wake_all_allowed()
+        return operation.argument
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, operation: Operation) -> None:
         """Leave the line; give back the unit if there was one."""
-        semaphore = self.owner
-        future = self.waiting
-        discard(semaphore._waiters, future)
+        future = operation.waiting
+        discard(self._waiters, future)
         if future.done() and not future.cancelled():
-            semaphore._value += 1
-        semaphore.wake_all_allowed()
+            self._value += 1
+        self.wake_all_allowed()
 
-    def title(self) -> str:
+    def title(self, operation: Operation) -> str:
         """Return the name of the method."""
-        return f"{type(self.owner).__name__}.acquire"
-
-
-def semaphore_acquire(semaphore: Any, outcome: Any) -> Any:
-    """Return what `Semaphore.acquire` returns."""
-    operation = SemaphoreAcquire.__new__(SemaphoreAcquire)
-    operation.owner = semaphore
-    operation.argument = outcome
-    return operation
+        return f"{type(self).__name__}.acquire"

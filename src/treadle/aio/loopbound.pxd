@@ -1,4 +1,7 @@
-cdef class LoopBound:
+from treadle.aio.operation cimport Owner
+
+
+cdef class LoopBound(Owner):
     cdef public object _loop
 
     cdef future(self)

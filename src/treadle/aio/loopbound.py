@@ -12,7 +12,7 @@ import threading
 from asyncio import events
 from typing import Any
 
-from treadle.aio.operation import new_future
+from treadle.aio.operation import Owner, new_future
 
 __all__ = ["LoopBound", "discard", "wake_next"]
 
@@ -20,7 +20,7 @@ _running_loop = events._get_running_loop  # asyncio's C function
 _binding = threading.Lock()  # two loops in two threads may meet
 
 
-class LoopBound:
+class LoopBound(Owner):
     """Belongs to the first loop on which it is waited for."""
 
     _loop: Any  # None until then

@@ -1,23 +1,27 @@
 cimport cython
 
 
-@cython.freelist(64)
-cdef class Operation:
-    # Deriving classes add no field of their own: then they share the freelist.
-    cdef object owner
-    cdef object argument
-    cdef int stage
-    cdef object waiting
-    cdef object result
+cdef class Owner:
+    cdef begin(self, Operation operation)
+    cdef woken(self, Operation operation)
+    cdef failed(self, Operation operation)
+    cdef title(self, Operation operation)
 
-    cdef begin(self)
-    cdef woken(self)
-    cdef failed(self, error)
-    cdef title(self)
+
+@cython.final
+cdef class Operation:
+    cdef Owner owner
+    cdef object argument
+    cdef object waiting
+    cdef int verb
+    cdef int stage
+
+    cdef wait_for(self, future)
 
 
 cdef class Finished:
     pass
 
 
+cpdef Operation new_operation(Owner owner, int verb, object argument)
 cpdef new_future(object loop)

@@ -8,14 +8,14 @@ methods need not wait. asyncio asks little of what it awaits: `send`, `throw` an
 futures come out of it.
 
 Design. An `Operation` has three stages: new, waiting for a future, done. What it does is in three
-methods of the deriving class:
+methods of its `owner`, who tells its own operations apart by `verb`:
 
-- `begin` runs when the operation is awaited, never before. It returns the future to wait for, or
-  None when all is done, with the outcome in `result`;
+- `begin` runs when the operation is awaited, never before. It returns what `await` gives; or it has
+  the operation wait for a future (`wait_for`) and returns that;
 - `woken` runs when that future has its result, and returns as `begin` does;
 - `failed` runs when an exception came instead: it was thrown in (a cancellation), it came from the
-  future, or the operation was closed or dropped. It gives back what the operation held. It returns
-  None, and the exception goes on; or a future, and the operation goes on.
+  future, or the operation was closed or dropped. It gives back what the operation held, and the
+  exception goes on.
 
 In `woken` and `failed` the future is in `waiting`. The stage is "done" while each of them runs: an
 operation that is resumed out of its own work raises, as a coroutine that was awaited twice does.
@@ -33,9 +33,29 @@ import asyncio
 import warnings
 from typing import Any
 
-__all__ = ["Finished", "Operation", "new_future"]
+__all__ = ["Finished", "Operation", "Owner", "new_future", "new_operation"]
 
 NEW, WAITING, DONE = 0, 1, 2
+
+
+class Owner:
+    """What has asynchronous methods; the base of queues and locks."""
+
+    def begin(self, operation: Operation) -> Any:
+        """Do what is asked for and return the outcome, or ``operation.wait_for(future)``."""
+        raise NotImplementedError
+
+    def woken(self, operation: Operation) -> Any:
+        """Go on after `waiting` had its result; return as `begin` does."""
+        raise NotImplementedError
+
+    def failed(self, operation: Operation) -> Any:
+        """Give back what the operation holds."""
+        raise NotImplementedError
+
+    def title(self, operation: Operation) -> str:
+        """Return the name of the method that made the operation."""
+        raise NotImplementedError
 
 
 class Operation:
@@ -44,33 +64,25 @@ class Operation:
     It counts as one for ``asyncio.iscoroutine``, ``create_task``, ``wait_for`` and ``gather``.
     """
 
-    owner: Any = None  # whose method it is
-    argument: Any = None  # what the method was given
-    stage = NEW
-    waiting: Any = None  # the future, while stage is WAITING
-    result: Any = None  # what `await` gives
+    def __init__(self, owner: Owner, verb: int, argument: Any) -> None:
+        self.owner = owner  # whose method it is
+        self.verb = verb  # which of them
+        self.argument = argument  # what the method was given
+        self.stage = NEW
+        self.waiting: Any = None  # the future, while stage is WAITING
 
-    def begin(self) -> Any:
-        """Do what is asked for; return None, or a future to wait for."""
-        raise NotImplementedError
-
-    def woken(self) -> Any:
-        """Go on after `waiting` had its result; return None, or a future to wait for."""
-        raise NotImplementedError
-
-    def failed(self, error: BaseException) -> Any:
-        """Give back what is held; return None to fail with `error`, or a future to wait for."""
-        raise NotImplementedError
-
-    def title(self) -> str:
-        """Return the name of the method that made this operation, with its class."""
-        raise NotImplementedError
+    def wait_for(self, future: Any) -> Any:
+        """Let the operation wait for a future, which is returned."""
+        self.waiting = future
+        self.stage = WAITING
+        future._asyncio_future_blocking = True  # how a task knows that it was `await`ed
+        return future
 
     def __getattr__(self, name: str) -> Any:
         if name == "__qualname__":
-            return self.title()
+            return self.owner.title(self)
         if name == "__name__":
-            return self.title().rpartition(".")[2]
+            return self.owner.title(self).rpartition(".")[2]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
@@ -84,7 +96,7 @@ class Operation:
         return False
 
     def __repr__(self) -> str:
-        return f"<coroutine {self.title()} at {id(self):#x}>"
+        return f"<coroutine {self.owner.title(self)} at {id(self):#x}>"
 
     def __await__(self) -> Operation:
         return self
@@ -110,7 +122,7 @@ class Operation:
             waits = self.stage == WAITING
             self.stage = DONE
             if waits:
-                return _after_failure(self, error)
+                _fail(self, error)
             raise error
         finally:
             del error  # which knows this frame
@@ -119,15 +131,15 @@ class Operation:
         """Give up, as a coroutine does."""
         waits = self.stage == WAITING
         self.stage = DONE
-        if waits and self.failed(GeneratorExit()) is not None:
-            raise RuntimeError("coroutine ignored GeneratorExit")
+        if waits:
+            self.owner.failed(self)
 
     def __del__(self) -> None:
         if self.stage == WAITING:
             self.close()
         elif self.stage == NEW:
             self.stage = DONE
-            warn_never_awaited(self.title())
+            warn_never_awaited(self.owner.title(self))
 
 
 class Finished:
@@ -151,6 +163,11 @@ class Finished:
         """Do nothing."""
 
 
+def new_operation(owner: Owner, verb: int, argument: Any) -> Operation:
+    """Return what an asynchronous method of `owner` returns."""
+    return Operation(owner, verb, argument)
+
+
 def new_future(loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
     """Make a future of `loop`, by its own method."""
     return loop.create_future()
@@ -165,7 +182,7 @@ def _advance(operation: Operation) -> tuple[bool, Any]:
     """Resume; return whether it is done, and the result or the future it waits for."""
     if operation.stage == NEW:
         operation.stage = DONE
-        future = operation.begin()
+        value = operation.owner.begin(operation)
     elif operation.stage == WAITING:
         if not operation.waiting.done():
             raise RuntimeError("await wasn't used with future")
@@ -173,29 +190,18 @@ def _advance(operation: Operation) -> tuple[bool, Any]:
         try:
             operation.waiting.result()
         except BaseException as error:
-            return False, _after_failure(operation, error)
-        future = operation.woken()
+            _fail(operation, error)
+        value = operation.owner.woken(operation)
     else:
         raise _awaited_twice()
-    if future is None:
-        value, operation.result, operation.waiting = operation.result, None, None
-        return True, value
-    return False, _wait_for(operation, future)
+    return operation.stage == DONE, value
 
 
-def _wait_for(operation: Operation, future: Any) -> Any:
-    operation.waiting = future
-    operation.stage = WAITING
-    future._asyncio_future_blocking = True  # how a task knows that it was `await`ed
-    return future
-
-
-def _after_failure(operation: Operation, error: BaseException) -> Any:
+def _fail(operation: Operation, error: BaseException) -> None:
     try:
-        future = operation.failed(error)
-        if future is None:
-            raise error
-        return _wait_for(operation, future)
+        operation.owner.failed(operation)
+        operation.waiting = None
+        raise error
     finally:
         del error  # which knows this frame
 

@@ -4,11 +4,11 @@
 Facts. The interpreter resumes what it awaits through `tp_iternext` (since 3.12) or `am_send`
 (3.11); the C task takes `am_send`. `tp_iternext` says "done with None" by NULL without an
 exception; another result costs a StopIteration. Cython's own `__next__` would add a traceback to
-each StopIteration, and has no `am_send` at all. So both slots of the base type are set here, before
-any type derives from it and inherits them.
+each StopIteration, and has no `am_send` at all. So both slots are set here.
 
-Objects come from one freelist, which the deriving classes share because they are no larger than
-the base: a call that does not wait allocates nothing. `__dealloc__` and not `__del__` ends a dropped operation: an object from a
+Objects come from a freelist, so a call that does not wait allocates nothing. There is one type of
+operation, and the owner does the work: a type that derives from another one is made and ended in
+twice as many steps. `__dealloc__` and not `__del__` ends a dropped operation: an object from a
 freelist is finalised once in all its lives. When it is the cycle collector that drops it, the
 fields may be empty already. Then there is nothing to give back: what could still be handed to the
 operation is a future, and whoever holds that future keeps task and operation alive.
@@ -24,7 +24,7 @@ from cython.cimports.cpython.object import PyObject, PyTypeObject
 from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
 from cython.cimports.treadle._core.invoke import make_future
 from cython.cimports.treadle._core.wheel import Wheel
-from cython.cimports.treadle._sys.coroutine import resume_by, stop_with
+from cython.cimports.treadle._sys.coroutine import resume_by, stop_with, take_spare
 
 from treadle._core.wheel import Wheel as _Wheel
 
@@ -35,30 +35,41 @@ _last_type = cython.declare(object, None)  # the type of loop that was last seen
 _is_plain = cython.declare(cython.bint, False)  # and whether it makes futures as the wheel does
 
 
+class Owner:
+    """What has asynchronous methods; the base of queues and locks (see the plain twin)."""
+
+    def begin(self, operation):
+        """Do what is asked for and return the outcome, or ``operation.wait_for(future)``."""
+        raise NotImplementedError
+
+    def woken(self, operation):
+        """Go on after `waiting` had its result; return as `begin` does."""
+        raise NotImplementedError
+
+    def failed(self, operation):
+        """Give back what the operation holds."""
+        raise NotImplementedError
+
+    def title(self, operation):
+        """Return the name of the method that made the operation."""
+        raise NotImplementedError
+
+
 class Operation:
     """An awaitable that is awaited once, and passes for a coroutine (see the plain twin)."""
 
-    def begin(self):
-        """Do what is asked for; return None, or a future to wait for."""
-        raise NotImplementedError
-
-    def woken(self):
-        """Go on after `waiting` had its result; return None, or a future to wait for."""
-        raise NotImplementedError
-
-    def failed(self, error):
-        """Give back what is held; return None to fail with `error`, or a future to wait for."""
-        raise NotImplementedError
-
-    def title(self):
-        """Return the name of the method that made this operation, with its class."""
-        raise NotImplementedError
+    def wait_for(self, future):
+        """Let the operation wait for a future, which is returned."""
+        self.waiting = future
+        self.stage = WAITING
+        future._asyncio_future_blocking = True  # how a task knows that it was `await`ed
+        return future
 
     def __getattr__(self, name):
         if name == "__qualname__":  # Cython allows no property of that name
-            return self.title()
+            return self.owner.title(self)
         if name == "__name__":
-            return self.title().rpartition(".")[2]
+            return self.owner.title(self).rpartition(".")[2]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
@@ -72,7 +83,7 @@ class Operation:
         return False
 
     def __repr__(self):
-        return f"<coroutine {self.title()} at {id(self):#x}>"
+        return f"<coroutine {self.owner.title(self)} at {id(self):#x}>"
 
     def __await__(self):
         return self
@@ -94,21 +105,23 @@ class Operation:
         waits: cython.bint = self.stage == WAITING
         self.stage = DONE
         if waits:
-            return _after_failure(self, error)
+            _fail(self, error)
         raise error
 
     def close(self):
         """Give up, as a coroutine does."""
         waits: cython.bint = self.stage == WAITING
         self.stage = DONE
-        if waits and self.failed(GeneratorExit()) is not None:
-            raise RuntimeError("coroutine ignored GeneratorExit")
+        if waits:
+            self.owner.failed(self)
 
     def __dealloc__(self):
         if self.stage == DONE:
             return
+        if self.owner is None:  # the collector was here
+            return
         if self.stage == NEW:
-            warn_never_awaited(self.title())
+            warn_never_awaited(self.owner.title(self))
         elif self.waiting is not None:
             self.close()
 
@@ -132,6 +145,22 @@ class Finished:
 
     def close(self):
         """Do nothing."""
+
+
+def new_operation(owner, verb, argument):
+    """Return what an asynchronous method of `owner` returns."""
+    operation: Operation
+    raw: cython.pointer(PyObject) = take_spare()
+    if raw == cython.NULL:
+        operation = Operation.__new__(Operation)
+    else:
+        operation = cython.cast(Operation, raw)
+        Py_DECREF(operation)  # the one that take_spare gave
+        operation.stage = NEW
+    operation.owner = owner
+    operation.verb = verb
+    operation.argument = argument
+    return operation
 
 
 def new_future(loop):
@@ -162,7 +191,7 @@ def advance(
     stage: cython.int = operation.stage
     if stage == NEW:
         operation.stage = DONE
-        future = operation.begin()
+        value = operation.owner.begin(operation)
     elif stage == WAITING:
         future = operation.waiting
         if not future.done():
@@ -171,24 +200,13 @@ def advance(
         try:
             future.result()
         except BaseException as error:
-            future = _after_failure(operation, error)
-            Py_INCREF(future)
-            found[0] = cython.cast(cython.pointer(PyObject), future)
-            return 1
-        future = operation.woken()
+            _fail(operation, error)
+        value = operation.owner.woken(operation)
     else:
         raise _awaited_twice()
-    if future is None:
-        value = operation.result
-        operation.result = None
-        operation.waiting = None
-        Py_INCREF(value)
-        found[0] = cython.cast(cython.pointer(PyObject), value)
-        return 0
-    _wait_for(operation, future)
-    Py_INCREF(future)
-    found[0] = cython.cast(cython.pointer(PyObject), future)
-    return 1
+    Py_INCREF(value)
+    found[0] = cython.cast(cython.pointer(PyObject), value)
+    return operation.stage == WAITING
 
 
 @cython.cfunc
@@ -205,20 +223,23 @@ def _resume(operation: Operation):
 
 
 @cython.cfunc
-def _wait_for(operation: Operation, future):
-    operation.waiting = future
-    operation.stage = WAITING
-    future._asyncio_future_blocking = True  # how a task knows that it was `await`ed
-    return future
+@cython.exceptval(check=False)  # it only lets go of objects
+def recycle(raw: cython.pointer(PyObject)) -> cython.int:
+    """Empty an operation that nobody refers to; return False if it is not done."""
+    operation: Operation = cython.cast(Operation, raw)
+    if operation.stage != DONE:
+        return False
+    operation.owner = None
+    operation.argument = None
+    operation.waiting = None
+    return True
 
 
 @cython.cfunc
-def _after_failure(operation: Operation, error):
-    future = operation.failed(error)
-    if future is None:
-        operation.waiting = None
-        raise error
-    return _wait_for(operation, future)
+def _fail(operation: Operation, error):
+    operation.owner.failed(operation)
+    operation.waiting = None
+    raise error
 
 
 @cython.cfunc
@@ -241,4 +262,5 @@ def _awaited_twice():
 resume_by(
     cython.cast(cython.pointer(PyTypeObject), Operation),
     advance,
+    recycle,
 )

@@ -1,10 +1,17 @@
 cimport cython
 
 from treadle.aio.loopbound cimport LoopBound, discard, wake_next
-from treadle.aio.operation cimport Operation
+from treadle.aio.operation cimport Operation, new_operation
 
-cdef object _append
-cdef object _popleft
+cdef int GET
+cdef int PUT
+cdef int OVERRIDDEN
+cdef int FIFO
+cdef int LIFO
+cdef int PRIORITY
+cdef int RING
+cdef Py_ssize_t FIRST_CAPACITY
+cdef Py_ssize_t LARGE
 cdef dict _KINDS
 
 
@@ -12,35 +19,26 @@ cdef class QueueCore(LoopBound):
     cdef int kind
     cdef object given_size
     cdef Py_ssize_t limit
-    cdef public object _queue
-    cdef public object _getters
-    cdef public object _putters
+    cdef list ring
+    cdef Py_ssize_t mask
+    cdef Py_ssize_t head
+    cdef Py_ssize_t count
+    cdef object items
+    cdef object getters
+    cdef object putters
     cdef public Py_ssize_t _unfinished_tasks
     cdef public bint _is_shutdown
     cdef object joined
 
     cdef bint is_empty(self) except -1
     cdef bint is_full(self) except -1
+    @cython.locals(ring=list, head=Py_ssize_t)
     cdef take(self)
+    @cython.locals(ring=list)
     cdef add(self, item)
+    @cython.locals(ring=list)
+    cdef grow(self)
+    @cython.locals(ring=list, i=Py_ssize_t)
+    cdef list listed(self)
+    cdef leave_ring(self)
 
-
-cdef class Get(Operation):
-    @cython.locals(queue=QueueCore)
-    cdef begin(self)
-    @cython.locals(queue=QueueCore)
-    cdef failed(self, error)
-
-
-cdef class Put(Operation):
-    @cython.locals(queue=QueueCore)
-    cdef begin(self)
-    @cython.locals(queue=QueueCore)
-    cdef failed(self, error)
-
-
-@cython.locals(operation=Get)
-cdef new_get(QueueCore queue)
-
-@cython.locals(operation=Put)
-cdef new_put(QueueCore queue, item)

@@ -15,7 +15,10 @@ Hazards.
 
 Design. `kind` is found once per class: one of asyncio's three disciplines, whose steps are made
 here in C, or OVERRIDDEN when at least one method is the user's; then everything goes through the
-methods, as it does in asyncio. Waiters are futures in a deque. They are woken by `set_result`, so
+methods, as it does in asyncio. First in, first out is a ring in a list (RING); as soon as somebody
+looks at `_queue`, as programs do in the field, the items move to a deque and stay there (FIFO). In
+the ring the items are at ``ring[(head + i) & mask]`` for i in ``range(count)``, and every other
+place holds None. Waiters are futures in a deque. They are woken by `set_result`, so
 tasks go on in the order in which asyncio's would.
 
 Cost. A `put` or `get` that need not wait: an object from a freelist, no future, and an exception
@@ -33,24 +36,25 @@ from typing import Any
 from treadle.aio.errors import QueueShutDown
 from treadle.aio.locks import Event
 from treadle.aio.loopbound import LoopBound, discard, wake_next
-from treadle.aio.operation import Operation
+from treadle.aio.operation import Operation, new_operation
 
-__all__ = ["FIFO", "LIFO", "PRIORITY", "QueueCore", "set_kind"]
+__all__ = ["QueueCore", "set_kind"]
 
-_append = deque.append
-_popleft = deque.popleft
 _QueueEmpty = asyncio.QueueEmpty
 _QueueFull = asyncio.QueueFull
 
-OVERRIDDEN, FIFO, LIFO, PRIORITY = 0, 1, 2, 3
+GET, PUT = 0, 1
+OVERRIDDEN, FIFO, LIFO, PRIORITY, RING = 0, 1, 2, 3, 4
+FIRST_CAPACITY = 8  # a power of two, as all later ones
+LARGE = 1024  # a ring of that many places is given back when it is empty
 _KINDS: dict[type, int] = {}  # by class; one that is not here is looked at first
 _HOOKS = "_get _init _put _wakeup_next empty full get_nowait maxsize put_nowait qsize".split()
 """What a class must not have overridden to be queued for in C."""
 
 
-def set_kind(cls: type, kind: int) -> None:
-    """Say which discipline the methods of a public class follow."""
-    _KINDS[cls] = kind
+def set_kind(cls: type, name: str) -> None:
+    """Say which discipline the methods of a public class follow: fifo, lifo or priority."""
+    _KINDS[cls] = {"fifo": FIFO, "lifo": LIFO, "priority": PRIORITY}[name]
 
 
 def _find_kind(cls: type) -> int:
@@ -66,14 +70,24 @@ class QueueCore(LoopBound):
     def __init__(self, maxsize: Any = 0) -> None:
         self._loop = None
         self._maxsize = maxsize
-        self._getters: Any = deque()
-        self._putters: Any = deque()
+        self.getters: Any = None  # deques of futures, once there was one
+        self.putters: Any = None
         self._unfinished_tasks = 0
         self._is_shutdown = False
         self.joined: Any = None  # an Event, while somebody may be waiting in join
         kind = _KINDS.get(type(self))
         self.kind = _find_kind(type(self)) if kind is None else kind
-        self._init(maxsize)  # type: ignore[attr-defined]  # the public class has it
+        self.items: Any = None  # the container, where it is not the ring
+        self.ring: Any = None
+        self.mask = FIRST_CAPACITY - 1
+        self.head = self.count = 0
+        if self.kind == FIFO:
+            self.kind = RING
+            self.ring = [None] * FIRST_CAPACITY
+        elif self.kind == OVERRIDDEN:
+            self._init(maxsize)  # type: ignore[attr-defined]  # the public class has it
+        else:
+            self.items = []
 
     # looking ----------------------------------------------------------------------------------
 
@@ -93,11 +107,11 @@ class QueueCore(LoopBound):
 
     def qsize(self) -> int:
         """Return the number of items in the queue."""
-        return len(self._queue)
+        return self.count if self.kind == RING else len(self.items)
 
     def empty(self) -> bool:
         """Return True if no item is in the queue."""
-        return not self._queue
+        return self.count == 0 if self.kind == RING else not self.items
 
     def full(self) -> bool:
         """Return True if the queue holds `maxsize` items; never when `maxsize` is 0 or less."""
@@ -108,15 +122,19 @@ class QueueCore(LoopBound):
 
     def is_empty(self) -> bool:
         """Return `empty()`."""
+        if self.kind == RING:
+            return self.count == 0
         if self.kind == OVERRIDDEN:
             return bool(self.empty())
-        return not self._queue
+        return not self.items
 
     def is_full(self) -> bool:
         """Return `full()`."""
         if self.kind == OVERRIDDEN:
             return bool(self.full())
-        return self.limit > 0 and len(self._queue) >= self.limit
+        if self.limit <= 0:
+            return False
+        return (self.count if self.kind == RING else len(self.items)) >= self.limit
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {id(self):#x} {self._format()}>"
@@ -126,17 +144,43 @@ class QueueCore(LoopBound):
 
     def _format(self) -> str:
         text = f"maxsize={self._maxsize!r}"
-        if getattr(self, "_queue", None):
-            text += f" _queue={list(self._queue)!r}"
-        if self._getters:
-            text += f" _getters[{len(self._getters)}]"
-        if self._putters:
-            text += f" _putters[{len(self._putters)}]"
+        items = self.listed()
+        if items:
+            text += f" _queue={items!r}"
+        if self.getters:
+            text += f" _getters[{len(self.getters)}]"
+        if self.putters:
+            text += f" _putters[{len(self.putters)}]"
         if self._unfinished_tasks:
             text += f" tasks={self._unfinished_tasks}"
         if self._is_shutdown:
             text += " shutdown"
         return text
+
+    @property
+    def _queue(self) -> Any:
+        """The container, for those who know it; see the essay."""
+        if self.kind == RING:
+            self.leave_ring()
+        return self.items
+
+    @_queue.setter
+    def _queue(self, items: Any) -> None:
+        if self.kind == RING:
+            self.leave_ring()
+        self.items = items
+
+    @property
+    def _getters(self) -> Any:
+        if self.getters is None:
+            self.getters = deque()
+        return self.getters
+
+    @property
+    def _putters(self) -> Any:
+        if self.putters is None:
+            self.putters = deque()
+        return self.putters
 
     # putting and taking -----------------------------------------------------------------------
 
@@ -146,7 +190,7 @@ class QueueCore(LoopBound):
         Raises QueueShutDown when the queue is shut down, also while it waits. After a cancellation
         the item is not in the queue, and the next one that waits to put has the turn.
         """
-        return new_put(self, item)
+        return new_operation(self, PUT, item)
 
     def put_nowait(self, item: Any) -> None:
         """Put an item into the queue, or raise QueueFull; QueueShutDown when it is shut down."""
@@ -167,7 +211,7 @@ class QueueCore(LoopBound):
         Raises QueueShutDown when the queue is shut down and empty, also while it waits. After a
         cancellation no item was taken, and the next one that waits to get has the turn.
         """
-        return new_get(self)
+        return new_operation(self, GET, None)
 
     def get_nowait(self) -> Any:
         """Remove and return the next item, or raise QueueEmpty; QueueShutDown after a shutdown."""
@@ -182,16 +226,27 @@ class QueueCore(LoopBound):
     def take(self) -> Any:
         """Take the next item of a queue that is not empty, and wake who waits for room."""
         kind = self.kind
-        if kind == FIFO:
-            item = _popleft(self._queue)
+        if kind == RING:
+            ring = self.ring
+            head = self.head
+            item = ring[head]
+            ring[head] = None
+            self.head = (head + 1) & self.mask
+            self.count -= 1
+            if self.count == 0 and self.mask >= LARGE:
+                self.ring = [None] * FIRST_CAPACITY
+                self.mask = FIRST_CAPACITY - 1
+                self.head = 0
+        elif kind == FIFO:
+            item = self.items.popleft()
         elif kind == LIFO:
-            item = self._queue.pop()
+            item = self.items.pop()
         elif kind == PRIORITY:
-            item = heappop(self._queue)
+            item = heappop(self.items)
         else:
             return self.get_nowait()
-        if self._putters:
-            wake_next(self._putters)
+        if self.putters is not None:
+            wake_next(self.putters)
         return item
 
     def add(self, item: Any) -> None:
@@ -202,18 +257,79 @@ class QueueCore(LoopBound):
             return
         if self._is_shutdown:
             raise QueueShutDown
-        if kind == FIFO:
-            _append(self._queue, item)
-        elif kind == LIFO:
-            self._queue.append(item)
+        if kind == RING:
+            if self.count > self.mask:
+                self.grow()
+            ring = self.ring
+            ring[(self.head + self.count) & self.mask] = item
+            self.count += 1
+        elif kind == PRIORITY:
+            heappush(self.items, item)
         else:
-            heappush(self._queue, item)
+            self.items.append(item)
         self._unfinished_tasks += 1
-        if self._getters:
-            wake_next(self._getters)
+        if self.getters is not None:
+            wake_next(self.getters)
+
+    def grow(self) -> None:
+        """Double a ring that is full."""
+        ring = self.ring
+        self.ring = ring[self.head :] + ring[: self.head] + [None] * len(ring)
+        self.mask = 2 * self.mask + 1
+        self.head = 0
+
+    def listed(self) -> list[Any]:
+        """Return the items in a list of their own."""
+        if self.kind != RING:
+            return list(self.items or ())
+        ring = self.ring
+        return [ring[(self.head + i) & self.mask] for i in range(self.count)]
+
+    def leave_ring(self) -> None:
+        """Move the items from the ring to a deque, for good."""
+        self.items = deque(self.listed())
+        self.kind = FIFO
+        self.ring = None
+        self.count = 0
 
     def _wakeup_next(self, waiters: Any) -> None:
         wake_next(waiters)
+
+    # waiting ----------------------------------------------------------------------------------
+
+    def begin(self, operation: Operation) -> Any:
+        """Take or put an item, or join those who wait to do so."""
+        if operation.verb == GET:
+            if not self.is_empty():
+                return self.take()
+        elif not self.is_full():
+            self.add(operation.argument)
+            return None
+        if self._is_shutdown:
+            raise QueueShutDown
+        future = self.future()
+        waiters = self._getters if operation.verb == GET else self._putters
+        waiters.append(future)
+        return operation.wait_for(future)
+
+    def woken(self, operation: Operation) -> Any:
+        """Look again: another task may have been faster."""
+        return self.begin(operation)
+
+    def failed(self, operation: Operation) -> None:
+        """Leave the line; pass on the turn."""
+        future = operation.waiting
+        future.cancel()
+        waiters = self._getters if operation.verb == GET else self._putters
+        discard(waiters, future)
+        if future.cancelled():
+            return
+        if not (self.is_empty() if operation.verb == GET else self.is_full()):
+            self._wakeup_next(waiters)
+
+    def title(self, operation: Operation) -> str:
+        """Return the name of the method."""
+        return f"{type(self).__name__}.{'get' if operation.verb == GET else 'put'}"
 
     # the work that items mean -----------------------------------------------------------------
 
@@ -253,92 +369,15 @@ class QueueCore(LoopBound):
         self._is_shutdown = True
         if immediate:
             while not self.is_empty():
-                self._get()  # type: ignore[attr-defined]
+                if self.kind == OVERRIDDEN:
+                    self._get()  # type: ignore[attr-defined]
+                else:
+                    self.take()
                 if self._unfinished_tasks > 0:
                     self._unfinished_tasks -= 1
             if self._unfinished_tasks == 0:
                 self._all_done()
-        for waiters in (self._getters, self._putters):
+        for waiters in (self.getters, self.putters):
             while waiters:
                 wake_next(waiters)
 
-
-class Get(Operation):
-    """`Queue.get`, awaited once; `owner` is the queue."""
-
-    def begin(self) -> Any:
-        """Take an item, or join those who wait for one."""
-        queue = self.owner
-        if not queue.is_empty():
-            self.result = queue.take()
-            return None
-        if queue._is_shutdown:
-            raise QueueShutDown
-        future = queue.future()
-        queue._getters.append(future)
-        return future
-
-    def woken(self) -> Any:
-        """Look again: another task may have been faster."""
-        return self.begin()
-
-    def failed(self, error: BaseException) -> None:
-        """Leave the line; pass on the turn."""
-        queue = self.owner
-        future = self.waiting
-        future.cancel()
-        discard(queue._getters, future)
-        if not future.cancelled() and not queue.is_empty():
-            queue._wakeup_next(queue._getters)
-
-    def title(self) -> str:
-        """Return the name of the method."""
-        return f"{type(self.owner).__name__}.get"
-
-
-class Put(Operation):
-    """`Queue.put`, awaited once; `owner` is the queue, `argument` the item."""
-
-    def begin(self) -> Any:
-        """Put the item, or join those who wait for room."""
-        queue = self.owner
-        if not queue.is_full():
-            queue.add(self.argument)
-            return None
-        if queue._is_shutdown:
-            raise QueueShutDown
-        future = queue.future()
-        queue._putters.append(future)
-        return future
-
-    def woken(self) -> Any:
-        """Look again: another task may have been faster."""
-        return self.begin()
-
-    def failed(self, error: BaseException) -> None:
-        """Leave the line; pass on the turn."""
-        queue = self.owner
-        future = self.waiting
-        future.cancel()
-        discard(queue._putters, future)
-        if not future.cancelled() and not queue.is_full():
-            queue._wakeup_next(queue._putters)
-
-    def title(self) -> str:
-        """Return the name of the method."""
-        return f"{type(self.owner).__name__}.put"
-
-
-def new_get(queue: Any) -> Any:
-    """Return what `Queue.get` returns."""
-    operation = Get.__new__(Get)
-    operation.owner = queue
-    return operation
-
-
-def new_put(queue: Any, item: Any) -> Any:
-    """Return what `Queue.put` returns."""
-    operation = Put.__new__(Put)
-    operation.owner = queue
-    operation.argument = item
-    return operation

@@ -11,7 +11,7 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import Any
 
-from treadle.aio.queue_core import FIFO, LIFO, PRIORITY, QueueCore, set_kind
+from treadle.aio.queue_core import QueueCore, set_kind
 
 __all__ = ["LifoQueue", "PriorityQueue", "Queue"]
 
@@ -103,6 +103,6 @@ class LifoQueue(Queue, asyncio.LifoQueue):  # type: ignore[misc,type-arg]
         self._queue.append(item)
 
 
-set_kind(Queue, FIFO)
-set_kind(PriorityQueue, PRIORITY)
-set_kind(LifoQueue, LIFO)
+set_kind(Queue, "fifo")
+set_kind(PriorityQueue, "priority")
+set_kind(LifoQueue, "lifo")
