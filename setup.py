@@ -33,6 +33,7 @@ MODULES = [
     "_net/buffer",
     "_net/attempts",
     "_net/footing",
+    "_net/hearer",
     "_net/pipes",
     "_net/tcp",
     "_net/tls",
@@ -40,9 +41,22 @@ MODULES = [
     "_net/tls_session",
     "_net/udp",
     "_net/upper",
+    "aio/stream_buffer",
+    "aio/stream_flow",
+    "aio/stream_protocol",
+    "aio/stream_reader",
+    "aio/stream_writer",
 ]
 # Compiled twins of plain modules: NAME is built from NAME_native.
-NATIVE = ["_core/clock", "_core/invoke", "_core/ready", "_drivers/address", "_net/scratch"]
+NATIVE = [
+    "_core/clock",
+    "_core/invoke",
+    "_core/ready",
+    "_drivers/address",
+    "_net/scratch",
+    "aio/awaiting",
+    "aio/pieces",
+]
 # The same on Linux; elsewhere the plain module is compiled.
 LINUX_NATIVE = ["_core/direct"]
 # Without a twin of the same name.
