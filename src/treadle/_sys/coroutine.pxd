@@ -18,7 +18,19 @@ cdef extern from *:
             }
             return;
         }
+    #if PY_VERSION_HEX >= 0x030C0000
+        /* What PyErr_SetObject does, without calling the type and looking at contexts. */
+        PyTypeObject *kind = (PyTypeObject *)PyExc_StopIteration;
+        PyObject *none = PyTuple_New(0);
+        PyObject *exc = none == NULL ? NULL : kind->tp_new(kind, none, NULL);
+        Py_XDECREF(none);
+        if (exc != NULL) {
+            Py_XSETREF(((PyStopIterationObject *)exc)->value, Py_NewRef(answer));
+            PyErr_SetRaisedException(exc);
+        }
+    #else
         PyErr_SetObject(PyExc_StopIteration, answer);
+    #endif
     }
     static inline void treadle_set_steps(PyTypeObject *kind, void *next, void *send) {
         kind->tp_iternext = (iternextfunc)next;

@@ -24,6 +24,7 @@ cdef class Awaiting:
     cdef waited(self)
     cdef step(self)
 
+cpdef Awaiting start(Awaiting operation, object owner, object argument, Py_ssize_t number)
 cpdef swift(kind)
 
 # What the interpreter calls: a new reference; NULL with StopIteration, or alone, is the answer.

@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Coroutine
 from typing import Any
 
-__all__ = ["Awaiting", "swift"]
+__all__ = ["Awaiting", "start", "swift"]
 
 FRESH = 0
 WAITING = 1
@@ -29,15 +29,17 @@ DONE = 2
 
 
 class Awaiting:
-    """The operation; `owner` is whose it is, the other fields are for the derived class."""
+    """The operation; made with ``__new__`` alone and `start`.
 
-    def __init__(self, owner: Any, argument: Any = None, number: int = 0) -> None:
-        self.owner = owner
-        self.argument = argument
-        self.waiter: Any = None  # the future that the task waits for; None when it does not
-        self.number = number
-        self.mark = 0
-        self.state = FRESH
+    `owner` is whose it is; the other fields but `state` are for the derived class.
+    """
+
+    owner: Any = None
+    argument: Any = None
+    waiter: Any = None  # the future that the task waits for; None when it does not
+    number = 0
+    mark = 0
+    state = FRESH
 
     # what a derived class defines ----------------------------------------------------------
 
@@ -143,6 +145,14 @@ class Awaiting:
             warnings.warn(
                 f"coroutine {self.title()!r} was never awaited", RuntimeWarning, stacklevel=1
             )
+
+
+def start(operation: Awaiting, owner: Any, argument: Any, number: int) -> Awaiting:
+    """Fill in an operation that was just made, and return it."""
+    operation.owner = owner
+    operation.argument = argument
+    operation.number = number
+    return operation
 
 
 def swift(kind: type) -> None:

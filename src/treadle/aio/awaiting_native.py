@@ -25,12 +25,7 @@ DONE = cython.declare(cython.int, 2)
 
 
 class Awaiting:
-    """The operation; `owner` is whose it is, the other fields are for the derived class."""
-
-    def __init__(self, owner, argument=None, number=0):
-        self.owner = owner
-        self.argument = argument
-        self.number = number
+    """The operation; made with ``__new__`` alone and `start`."""
 
     def begin(self):
         """Do the first step (see the plain twin)."""
@@ -133,6 +128,14 @@ class Awaiting:
                 RuntimeWarning,
                 stacklevel=1,
             )
+
+
+def start(operation, owner, argument, number):
+    """Fill in an operation that was just made, and return it."""
+    operation.owner = owner
+    operation.argument = argument
+    operation.number = number
+    return operation
 
 
 def _next(raw):

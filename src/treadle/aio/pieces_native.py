@@ -7,7 +7,7 @@ Ownership: every raw pointer here points into an argument and lives no longer th
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cython.cimports.cpython.object import PyObject
-from cython.cimports.libc.string import memchr
+from cython.cimports.libc.string import memchr, memcmp
 from cython.cimports.treadle._sys.python import (
     Py_REFCNT,
     PyBytes_AS_STRING,
@@ -15,6 +15,8 @@ from cython.cimports.treadle._sys.python import (
     PyBytes_GET_SIZE,
     PyNumber_AsSsize_t,
 )
+
+_SHORT = cython.declare(cython.Py_ssize_t, 4)  # bytes of a separator that is compared at each place
 
 
 def as_count(number):
@@ -42,15 +44,23 @@ def find(data, separator: bytes, start: cython.Py_ssize_t):
     else:
         memory = PyByteArray_AS_STRING(cython.cast(bytearray, data, typecheck=True))
         size = PyByteArray_GET_SIZE(data)
-    if PyBytes_GET_SIZE(separator) != 1:
+    length: cython.Py_ssize_t = PyBytes_GET_SIZE(separator)
+    if length == 0 or length > _SHORT:
         return data.find(separator, start)
-    if start < 0 or start >= size:
-        return -1
-    place: cython.p_char = cython.cast(
-        cython.p_char,
-        memchr(memory + start, cython.cast(cython.uchar, separator[0]), size - start),
-    )
-    return -1 if place == cython.NULL else place - memory
+    wanted: cython.p_char = PyBytes_AS_STRING(separator)
+    last: cython.Py_ssize_t = size - length  # where it may begin at the latest
+    place: cython.p_char
+    while 0 <= start <= last:
+        place = cython.cast(
+            cython.p_char,
+            memchr(memory + start, cython.cast(cython.uchar, wanted[0]), last + 1 - start),
+        )
+        if place == cython.NULL:
+            return -1
+        if length == 1 or memcmp(place + 1, wanted + 1, length - 1) == 0:
+            return place - memory
+        start = place - memory + 1
+    return -1
 
 
 def take_front(data: bytearray, count: cython.Py_ssize_t):

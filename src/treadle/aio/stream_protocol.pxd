@@ -11,7 +11,7 @@ cdef object _OUR_FEED
 
 cdef class ProtocolCore(FlowCore):
     cdef public object _source_traceback
-    cdef public object _stream_reader
+    cdef object _fed
     cdef ReaderCore _core
     cdef public object _client_connected_cb
     cdef public object _task

@@ -35,7 +35,7 @@ class ProtocolCore(FlowCore):
     ) -> None:
         FlowCore.__init__(self, loop)
         self._source_traceback = getattr(stream_reader, "_source_traceback", None)
-        self._stream_reader = stream_reader
+        self._fed = stream_reader  # None when the connection is lost
         self._core: ReaderCore | None = None  # the reader, if nobody has changed how it is fed
         if type(stream_reader) is _Reader:
             self._core = stream_reader
@@ -44,12 +44,16 @@ class ProtocolCore(FlowCore):
         self._transport: Any = None
         self._over_ssl = False
 
+    @property
+    def _stream_reader(self) -> Any:
+        return self._fed
+
     # the protocol --------------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
         """Begin; on a server, call the user's function."""
         self._transport = transport
-        reader = self._stream_reader
+        reader = self._fed
         if reader is not None:
             reader.set_transport(transport)
         self._over_ssl = _is_over_ssl(transport)
@@ -82,8 +86,8 @@ class ProtocolCore(FlowCore):
 
     def data_received(self, data: Any) -> None:
         """Feed the reader."""
-        if self._stream_reader is not None:
-            self._stream_reader.feed_data(data)
+        if self._fed is not None:
+            self._fed.feed_data(data)
 
     def hears(self) -> bool:
         """Say whether data may come by `hear`."""
@@ -96,20 +100,20 @@ class ProtocolCore(FlowCore):
 
     def eof_received(self) -> bool:
         """Tell the reader; the connection stays open for writing, but for TLS, which cannot."""
-        if self._stream_reader is not None:
-            self._stream_reader.feed_eof()
+        if self._fed is not None:
+            self._fed.feed_eof()
         return not self._over_ssl
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Tell the reader and all who wait."""
-        reader = self._stream_reader
+        reader = self._fed
         if reader is not None:
             if exc is None:
                 reader.feed_eof()
             else:
                 reader.set_exception(exc)
         self.end_flow(exc)
-        self._stream_reader = None
+        self._fed = None
         self._core = None
         self._task = None
         self._transport = None

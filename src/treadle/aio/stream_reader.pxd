@@ -1,6 +1,6 @@
 cimport cython
 
-from treadle.aio.awaiting cimport Awaiting, swift
+from treadle.aio.awaiting cimport Awaiting, start, swift
 from treadle.aio.pieces cimport as_count
 from treadle.aio.stream_buffer cimport StreamBuffer
 

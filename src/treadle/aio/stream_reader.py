@@ -20,7 +20,7 @@ import sys
 from asyncio import events, format_helpers
 from typing import Any
 
-from treadle.aio.awaiting import Awaiting, swift
+from treadle.aio.awaiting import Awaiting, start, swift
 from treadle.aio.pieces import as_count
 from treadle.aio.stream_buffer import StreamBuffer
 
@@ -179,8 +179,8 @@ class ReaderCore(StreamBuffer):
         """
         count = as_count(n)
         if count < 0:
-            return ReadAll(self)
-        return ReadSome(self, None, count)
+            return start(ReadAll.__new__(ReadAll), self, None, 0)
+        return start(ReadSome.__new__(ReadSome), self, None, count)
 
     def readexactly(self, n: Any) -> Any:
         """Read exactly `n` bytes; ``asyncio.IncompleteReadError`` when the stream ends before.
@@ -188,7 +188,7 @@ class ReaderCore(StreamBuffer):
         What is incomplete is in the exception's ``partial``, and gone from the buffer. ValueError
         for a negative `n`. Not bounded by the limit. Cancelled, it leaves all in the buffer.
         """
-        return ReadExactly(self, None, as_count(n))
+        return start(ReadExactly.__new__(ReadExactly), self, None, as_count(n))
 
     def readline(self) -> Any:
         r"""Read up to and with the next ``b"\n"``, or, without one, up to the end of the stream.
@@ -196,7 +196,7 @@ class ReaderCore(StreamBuffer):
         ValueError for a line that is longer than the limit: it is then removed, or, when its end
         has not come yet, all that came of it. Cancelled, it leaves all in the buffer.
         """
-        return ReadLine(self, b"\n")
+        return start(ReadLine.__new__(ReadLine), self, b"\n", 0)
 
     def readuntil(self, separator: Any = b"\n") -> Any:
         r"""Read up to and with `separator`: bytes, or a tuple of them of which any will do.
@@ -218,8 +218,8 @@ class ReaderCore(StreamBuffer):
         [b'one\r', b'two\n']
         """
         if type(separator) is bytes and len(separator):
-            return ReadUntil(self, separator)
-        return ReadUntilAny(self, separator)
+            return start(ReadUntil.__new__(ReadUntil), self, separator, 0)
+        return start(ReadUntilAny.__new__(ReadUntilAny), self, separator, 0)
 
     def __aiter__(self) -> Any:
         return self
@@ -227,7 +227,7 @@ class ReaderCore(StreamBuffer):
     def __anext__(self) -> Any:
         if type(self).readline is not _OUR_READLINE:
             return _next_line(self)
-        return NextLine(self, b"\n")
+        return start(NextLine.__new__(NextLine), self, b"\n", 0)
 
 
 _OUR_READLINE = ReaderCore.readline

@@ -1,7 +1,7 @@
 cimport cython
 
 from treadle._net.tcp cimport StreamTransport
-from treadle.aio.awaiting cimport Awaiting, swift
+from treadle.aio.awaiting cimport Awaiting, start, swift
 from treadle.aio.stream_flow cimport FlowCore
 from treadle.aio.stream_reader cimport ReaderCore
 

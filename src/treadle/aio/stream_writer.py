@@ -13,7 +13,7 @@ from asyncio.tasks import sleep as asyncio_sleep
 from typing import Any
 
 from treadle._net.tcp import StreamTransport
-from treadle.aio.awaiting import Awaiting, swift
+from treadle.aio.awaiting import Awaiting, start, swift
 from treadle.aio.stream_flow import FlowCore
 from treadle.aio.stream_reader import ReaderCore
 
@@ -94,7 +94,7 @@ class WriterCore:
         """
         flow = self._flow
         if flow is not None and flow.drains:
-            return Drain(self)
+            return start(Drain.__new__(Drain), self, None, 0)
         return _drain(self)
 
     # the end -------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ class WriterCore:
         """
         flow = self._flow
         if flow is not None and flow.closes:
-            return WaitClosed(self)
+            return start(WaitClosed.__new__(WaitClosed), self, None, 0)
         return _wait_for_close(self._protocol, self)
 
     # the rest ------------------------------------------------------------------------------
