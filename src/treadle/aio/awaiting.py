@@ -75,9 +75,7 @@ class Awaiting:
         """Take the outcome of the future: nothing, or the exception that it holds."""
         waiter, self.waiter = self.waiter, None
         if waiter is not None:
-            if not waiter.done():
-                raise RuntimeError(f"{self.title()}() was resumed before its future was done")
-            waiter.result()
+            waiter.result()  # one that is not done says so
 
     # the coroutine -------------------------------------------------------------------------
 
