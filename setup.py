@@ -33,6 +33,7 @@ MODULES = [
     "_net/buffer",
     "_net/attempts",
     "_net/footing",
+    "_net/hearer",
     "_net/pipes",
     "_net/tcp",
     "_net/tls",
@@ -40,22 +41,36 @@ MODULES = [
     "_net/tls_session",
     "_net/udp",
     "_net/upper",
+    "aio/completion",
     "aio/condition_core",
+    "aio/finished",
+    "aio/gathering",
     "aio/lock_core",
     "aio/loopbound",
     "aio/queue_core",
-    "aio/finished",
-    "aio/gathering",
-    "aio/completion",
     "aio/shielding",
     "aio/shortcuts",
     "aio/sleeping",
+    "aio/stream_buffer",
+    "aio/stream_flow",
+    "aio/stream_protocol",
+    "aio/stream_reader",
+    "aio/stream_writer",
     "aio/taskgroups",
     "aio/timeouts",
     "aio/waiting",
 ]
 # Compiled twins of plain modules: NAME is built from NAME_native.
-NATIVE = ["_core/clock", "_core/invoke", "_core/ready", "_drivers/address", "_net/scratch", "aio/operation"]
+NATIVE = [
+    "_core/clock",
+    "_core/invoke",
+    "_core/ready",
+    "_drivers/address",
+    "_net/scratch",
+    "aio/awaiting",
+    "aio/operation",
+    "aio/pieces",
+]
 # The same on Linux; elsewhere the plain module is compiled.
 LINUX_NATIVE = ["_core/direct"]
 # Without a twin of the same name.

@@ -3,6 +3,7 @@ cimport cython
 from treadle._core.invoke cimport invoke_method, invoke_method1
 from treadle._drivers.base cimport Connection, Driver
 from treadle._net.buffer cimport WriteBuffer, as_bytes, flat
+from treadle._net.hearer cimport Hearer
 from treadle._net.upper cimport Upper
 
 cdef int READ
@@ -22,6 +23,7 @@ cdef class StreamTransport(Connection):
     cdef readonly object _context
     cdef readonly object _protocol
     cdef Upper _upper
+    cdef Hearer _hearer
     cdef readonly WriteBuffer _buffer
     cdef object _server
     cdef object _sock
@@ -45,6 +47,7 @@ cdef class StreamTransport(Connection):
     cdef receive_failed(self, exc)
     cdef send_ready(self)
 
+    cdef bint _ends(self) except -1
     cdef _lose(self, exc)
     cdef _attend(self, int interest)
     cdef _finish(self)
@@ -55,6 +58,8 @@ cdef class StreamTransport(Connection):
     cdef _remember_name(self)
     cdef _socket(self)
     cdef bear(self, Upper upper)
+    @cython.locals(size=Py_ssize_t)
+    cdef _write(self, data)
     @cython.locals(sent=Py_ssize_t)
     cdef _put(self, data, Py_ssize_t size)
     @cython.locals(buffer=WriteBuffer, idle=bint)

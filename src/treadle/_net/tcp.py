@@ -34,6 +34,7 @@ from treadle._core.log import logger
 from treadle._drivers.base import READ, WRITE, Connection, Driver
 from treadle._net.buffer import DEFAULT_HIGH, WriteBuffer, as_bytes, flat
 from treadle._net.failures import report, report_fatal
+from treadle._net.hearer import Hearer
 from treadle._net.holding import hold, let_go
 from treadle._net.upper import Upper
 
@@ -77,6 +78,7 @@ class StreamTransport(Connection):
         self._drained: Any = None  # future: the buffer ran empty; made by _make_empty_waiter
         self._number = -1  # descriptor number, for repr
         self._upper: Upper | None = None  # stands in the place of the protocol
+        self._hearer: Hearer | None = None  # the protocol, if it takes data by a C call
         self._protocol: Any = None  # None again after connection_lost
         self.set_protocol(protocol)
 
@@ -196,6 +198,7 @@ class StreamTransport(Connection):
         self._release()
         self._protocol = None
         self._upper = None
+        self._hearer = None
         server, self._server = self._server, None
         if server is not None:
             server._detach(self)
@@ -238,11 +241,15 @@ class StreamTransport(Connection):
         """Have `protocol` hear what happens from now on."""
         self._upper = None
         self._protocol = protocol
+        self._hearer = protocol if isinstance(protocol, Hearer) else None
+        if self._hearer is not None and not self._hearer.hears():
+            self._hearer = None
         self.fills_buffer = isinstance(protocol, _BufferedProtocol)
 
     def bear(self, upper: Upper) -> None:
         """Have a layer above hear what happens from now on, in the place of a protocol."""
         self._upper = upper
+        self._hearer = None
         self._protocol = upper.face()
         self.fills_buffer = True
 
@@ -256,6 +263,9 @@ class StreamTransport(Connection):
 
     def is_closing(self) -> bool:
         """Say whether the transport is closed or about to be."""
+        return self._ends()
+
+    def _ends(self) -> bool:
         return self._state != OPEN
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -319,6 +329,9 @@ class StreamTransport(Connection):
     def received(self, data: bytes) -> None:
         """Take what arrived (called by the driver)."""
         try:
+            if self._hearer is not None:
+                self._hearer.hear(data)
+                return
             invoke_method1(self._context, self._protocol, "data_received", data)
         except (SystemExit, KeyboardInterrupt):
             raise
@@ -385,6 +398,9 @@ class StreamTransport(Connection):
         After `close` or a lost connection the data is dropped, with a warning in the log when that
         goes on.
         """
+        self._write(data)
+
+    def _write(self, data: Any) -> None:
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(
                 f"data argument must be a bytes-like object, not {type(data).__name__!r}"

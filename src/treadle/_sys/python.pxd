@@ -26,6 +26,8 @@ cdef extern from "Python.h":
     Py_ssize_t PyTuple_GET_SIZE(object items) noexcept
 
     int PySet_Discard(object items, object item) except -1
+    # with NULL for `overflow`: cut to what a Py_ssize_t holds
+    Py_ssize_t PyNumber_AsSsize_t(object number, PyObject *overflow) except? -1
 
     int PyErr_CheckSignals() except -1
     object PyErr_SetFromErrno(object kind)  # always raises

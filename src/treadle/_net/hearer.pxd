@@ -1,0 +1,3 @@
+cdef class Hearer:
+    cdef bint hears(self) except -1
+    cdef hear(self, data)
