@@ -175,10 +175,14 @@ class EventCore(LoopBound):
     def set(self) -> None:
         """Set the event, and wake all who wait for it; they go on even if it is cleared again."""
         self._value = True
-        if self._waiters:
-            for future in self._waiters:
-                if not future.done():
-                    future.set_result(True)
+        waiters = self._waiters
+        if len(waiters) == 1:  # the usual case needs no iterator
+            if not waiters[0].done():
+                waiters[0].set_result(True)
+            return
+        for future in waiters:
+            if not future.done():
+                future.set_result(True)
 
     def clear(self) -> None:
         """Unset the event: who comes from now on waits for the next `set`."""

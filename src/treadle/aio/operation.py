@@ -36,6 +36,7 @@ from typing import Any
 __all__ = ["Finished", "Operation", "Owner", "new_future", "new_operation"]
 
 NEW, WAITING, DONE = 0, 1, 2
+_InvalidStateError = asyncio.InvalidStateError
 
 
 class Owner:
@@ -184,12 +185,13 @@ def _advance(operation: Operation) -> tuple[bool, Any]:
         operation.stage = DONE
         value = operation.owner.begin(operation)
     elif operation.stage == WAITING:
-        if not operation.waiting.done():
-            raise RuntimeError("await wasn't used with future")
         operation.stage = DONE
         try:
             operation.waiting.result()
         except BaseException as error:
+            if isinstance(error, _InvalidStateError) and not operation.waiting.done():
+                operation.stage = WAITING
+                raise RuntimeError("await wasn't used with future") from None
             _fail(operation, error)
         value = operation.owner.woken(operation)
     else:

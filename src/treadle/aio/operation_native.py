@@ -17,6 +17,7 @@ Ownership: the raw pointers are the slots' arguments, borrowed for the call; wha
 in `found` is a new reference.
 """
 
+import asyncio
 import warnings
 
 import cython
@@ -31,6 +32,7 @@ from treadle._core.wheel import Wheel as _Wheel
 NEW = cython.declare(cython.int, 0)
 WAITING = cython.declare(cython.int, 1)
 DONE = cython.declare(cython.int, 2)
+_InvalidStateError = cython.declare(object, asyncio.InvalidStateError)
 _last_type = cython.declare(object, None)  # the type of loop that was last seen by new_future,
 _is_plain = cython.declare(cython.bint, False)  # and whether it makes futures as the wheel does
 
@@ -193,13 +195,13 @@ def advance(
         operation.stage = DONE
         value = operation.owner.begin(operation)
     elif stage == WAITING:
-        future = operation.waiting
-        if not future.done():
-            raise RuntimeError("await wasn't used with future")
         operation.stage = DONE
         try:
-            future.result()
+            operation.waiting.result()
         except BaseException as error:
+            if isinstance(error, _InvalidStateError) and not operation.waiting.done():
+                operation.stage = WAITING
+                raise RuntimeError("await wasn't used with future") from None
             _fail(operation, error)
         value = operation.owner.woken(operation)
     else:

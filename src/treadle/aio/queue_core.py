@@ -319,10 +319,9 @@ class QueueCore(LoopBound):
     def failed(self, operation: Operation) -> None:
         """Leave the line; pass on the turn."""
         future = operation.waiting
-        future.cancel()
         waiters = self._getters if operation.verb == GET else self._putters
         discard(waiters, future)
-        if future.cancelled():
+        if not future.done() or future.cancelled():
             return
         if not (self.is_empty() if operation.verb == GET else self.is_full()):
             self._wakeup_next(waiters)
