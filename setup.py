@@ -46,7 +46,14 @@ MODULES = [
     "aio/queue_core",
 ]
 # Compiled twins of plain modules: NAME is built from NAME_native.
-NATIVE = ["_core/clock", "_core/invoke", "_core/ready", "_drivers/address", "_net/scratch", "aio/operation"]
+NATIVE = [
+    "_core/clock",
+    "_core/invoke",
+    "_core/ready",
+    "_drivers/address",
+    "_net/scratch",
+    "aio/operation",
+]
 # The same on Linux; elsewhere the plain module is compiled.
 LINUX_NATIVE = ["_core/direct"]
 # Without a twin of the same name.

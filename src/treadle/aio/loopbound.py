@@ -34,7 +34,7 @@ class LoopBound(Owner):
                     self._loop = loop
         if loop is not self._loop:
             raise RuntimeError(f"{self!r} is bound to a different event loop")
-        return loop  # type: ignore[return-value]  # a waiting task has one
+        return loop  # type: ignore[no-any-return]
 
     def future(self) -> asyncio.Future[Any]:
         """Make a future to wait for (RuntimeError as above)."""

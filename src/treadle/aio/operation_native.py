@@ -170,9 +170,7 @@ def new_future(loop):
     global _last_type, _is_plain
     if type(loop) is not _last_type:
         _last_type = type(loop)
-        _is_plain = (
-            isinstance(loop, Wheel) and _last_type.create_future is _Wheel.create_future
-        )
+        _is_plain = isinstance(loop, Wheel) and _last_type.create_future is _Wheel.create_future
     if _is_plain:
         return make_future(cython.cast(Wheel, loop)._future_keywords)
     return loop.create_future()

@@ -48,7 +48,8 @@ OVERRIDDEN, FIFO, LIFO, PRIORITY, RING = 0, 1, 2, 3, 4
 FIRST_CAPACITY = 8  # a power of two, as all later ones
 LARGE = 1024  # a ring of that many places is given back when it is empty
 _KINDS: dict[type, int] = {}  # by class; one that is not here is looked at first
-_HOOKS = "_get _init _put _wakeup_next empty full get_nowait maxsize put_nowait qsize".split()
+_HOOKS = ["_get", "_init", "_put", "_wakeup_next", "empty", "full", "get_nowait", "maxsize"]
+_HOOKS += ["put_nowait", "qsize"]
 """What a class must not have overridden to be queued for in C."""
 
 
@@ -360,7 +361,7 @@ class QueueCore(LoopBound):
             event.set()
 
     def shutdown(self, immediate: bool = False) -> None:
-        """Let no more items in: from now on `put` raises QueueShutDown, and so does who waits in it.
+        """Let no more items in: `put` raises QueueShutDown from now on, also where it waits.
 
         `get` goes on until the queue is empty, and then raises QueueShutDown too. With `immediate`
         what is in the queue is thrown away, and counts as done for `join`.
@@ -379,4 +380,3 @@ class QueueCore(LoopBound):
         for waiters in (self.getters, self.putters):
             while waiters:
                 wake_next(waiters)
-
