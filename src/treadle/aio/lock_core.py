@@ -20,12 +20,13 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from treadle.aio.loopbound import LoopBound, discard
+from treadle.aio.loopbound import LoopBound, discard, keeps
 from treadle.aio.operation import Finished, Operation, new_operation
 
 __all__ = ["EventCore", "LockCore", "SemaphoreCore", "plain_lock"]
 
 _FINISHED = Finished()
+_HOOKS = ["acquire", "release"]  # what ``async with`` calls where a class overrides it
 
 
 def _described(owner: Any, state: str) -> str:
@@ -51,8 +52,7 @@ class LockCore(LoopBound):
         self._loop = None
         self._waiters: Any = None  # a deque once somebody had to wait
         self._locked = False
-        cls = type(self)
-        self.plain = cls.acquire is LockCore.acquire and cls.release is LockCore.release
+        self.plain = keeps(type(self), _HOOKS)
 
     def __repr__(self) -> str:
         return _described(self, "locked" if self._locked else "unlocked")
@@ -227,8 +227,7 @@ class SemaphoreCore(LoopBound):
         self._waiters: Any = None  # a deque once somebody had to wait
         self._value = value
         self._bound_value: Any = None  # what a bounded one began with
-        cls = type(self)
-        self.plain = cls.acquire is SemaphoreCore.acquire and cls.release is SemaphoreCore.release
+        self.plain = keeps(type(self), _HOOKS)
 
     def __repr__(self) -> str:
         return _described(self, "locked" if self.locked() else f"unlocked, value:{self._value}")

@@ -33,7 +33,7 @@ import asyncio
 import warnings
 from typing import Any
 
-__all__ = ["Finished", "Operation", "Owner", "new_future", "new_operation"]
+__all__ = ["Finished", "Operation", "Owner", "give_methods", "new_future", "new_operation"]
 
 NEW, WAITING, DONE = 0, 1, 2
 _InvalidStateError = asyncio.InvalidStateError
@@ -172,6 +172,10 @@ def new_operation(owner: Owner, verb: int, argument: Any) -> Operation:
 def new_future(loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
     """Make a future of `loop`, by its own method."""
     return loop.create_future()
+
+
+def give_methods(cls: type) -> None:
+    """Make the compiled methods that a class inherits its own; here there are none."""
 
 
 def warn_never_awaited(title: str) -> None:

@@ -19,13 +19,14 @@ in `found` is a new reference.
 
 import asyncio
 import warnings
+from types import MethodDescriptorType
 
 import cython
 from cython.cimports.cpython.object import PyObject, PyTypeObject
 from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
 from cython.cimports.treadle._core.invoke import make_future
 from cython.cimports.treadle._core.wheel import Wheel
-from cython.cimports.treadle._sys.coroutine import resume_by, stop_with, take_spare
+from cython.cimports.treadle._sys.coroutine import method_of, resume_by, stop_with, take_spare
 
 from treadle._core.wheel import Wheel as _Wheel
 
@@ -174,6 +175,18 @@ def new_future(loop):
     if _is_plain:
         return make_future(cython.cast(Wheel, loop)._future_keywords)
     return loop.create_future()
+
+
+def give_methods(cls):
+    """Make the compiled methods that a class inherits its own.
+
+    The interpreter calls a compiled method the short way only where the object is of exactly the
+    class that has the method.
+    """
+    for base in cls.__mro__[1:-1]:  # without `object`
+        for name, value in vars(base).items():
+            if isinstance(value, MethodDescriptorType) and name not in vars(cls):
+                setattr(cls, name, method_of(cls, value))
 
 
 def warn_never_awaited(title):

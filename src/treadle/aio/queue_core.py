@@ -35,7 +35,7 @@ from typing import Any
 
 from treadle.aio.errors import QueueShutDown
 from treadle.aio.locks import Event
-from treadle.aio.loopbound import LoopBound, discard, wake_next
+from treadle.aio.loopbound import LoopBound, discard, keeps, wake_next
 from treadle.aio.operation import Operation, new_operation
 
 __all__ = ["QueueCore", "set_kind"]
@@ -60,9 +60,12 @@ def set_kind(cls: type, name: str) -> None:
 
 def _find_kind(cls: type) -> int:
     """Return the discipline of a user's class."""
-    base = next(base for base in cls.__mro__ if base in _KINDS)
-    kept = all(getattr(cls, name) is getattr(base, name) for name in _HOOKS)
-    return _KINDS[base] if kept else OVERRIDDEN
+    if not keeps(cls, _HOOKS):
+        return OVERRIDDEN
+    for base in cls.__mro__:
+        if base in _KINDS:
+            return _KINDS[base]
+    return OVERRIDDEN
 
 
 class QueueCore(LoopBound):

@@ -11,11 +11,13 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import Any
 
+from treadle.aio.loopbound import face
 from treadle.aio.queue_core import QueueCore, set_kind
 
 __all__ = ["LifoQueue", "PriorityQueue", "Queue"]
 
 
+@face
 class Queue(QueueCore, asyncio.Queue):  # type: ignore[type-arg]
     """A queue between tasks: first in, first out.
 
@@ -58,6 +60,7 @@ class Queue(QueueCore, asyncio.Queue):  # type: ignore[type-arg]
         self._queue.append(item)
 
 
+@face
 class PriorityQueue(Queue, asyncio.PriorityQueue):  # type: ignore[type-arg]
     """A queue that gives the smallest item first; a usual item is ``(priority, data)``.
 
@@ -81,6 +84,7 @@ class PriorityQueue(Queue, asyncio.PriorityQueue):  # type: ignore[type-arg]
         heappush(self._queue, item)
 
 
+@face
 class LifoQueue(Queue, asyncio.LifoQueue):  # type: ignore[type-arg]
     """A queue that gives the newest item first.
 
