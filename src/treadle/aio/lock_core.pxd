@@ -1,6 +1,6 @@
 cimport cython
 
-from treadle.aio.loopbound cimport LoopBound, discard, keeps
+from treadle.aio.loopbound cimport LoopBound, discard
 from treadle.aio.operation cimport Finished, Operation, new_operation
 
 

@@ -9,5 +9,3 @@ cdef class LoopBound(Owner):
 
 cpdef bint discard(waiters, future) except -1
 cpdef bint wake_next(waiters) except -1
-cpdef face(cls)
-cpdef bint keeps(cls, names) except -1

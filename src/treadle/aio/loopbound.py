@@ -57,10 +57,7 @@ def keeps(cls: type, names: list[str]) -> bool:
     """Return True if a class overrides none of these methods of the public class it comes from."""
     for base in cls.__mro__:
         if base in _faces:
-            for name in names:
-                if getattr(cls, name) is not getattr(base, name):
-                    return False
-            return True
+            return all(getattr(cls, name) is getattr(base, name) for name in names)
     return False
 
 

@@ -1,6 +1,6 @@
 cimport cython
 
-from treadle.aio.loopbound cimport LoopBound, discard, keeps, wake_next
+from treadle.aio.loopbound cimport LoopBound, discard, wake_next
 from treadle.aio.operation cimport Operation, new_operation
 
 cdef int GET
