@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 
 import pytest
 
@@ -25,6 +26,20 @@ def test_it_is_asyncios(kind):
     assert issubclass(ours, getattr(STOCK, kind))
     assert f"{ours.__module__}.{ours.__qualname__}" == f"treadle.{kind}"
     assert issubclass(treadle.BoundedSemaphore, treadle.Semaphore)
+
+
+@pytest.mark.parametrize("kind", [*ALL, "Queue", "PriorityQueue", "LifoQueue"])
+def test_its_methods_take_the_arguments_of_asyncios(kind):
+    def parameters(cls, name):
+        return {
+            (parameter.name, parameter.default)
+            for parameter in inspect.signature(getattr(cls, name)).parameters.values()
+        }
+
+    theirs = getattr(STOCK, kind)
+    for name in (name for name in dir(theirs) if not name.startswith("_")):
+        if callable(getattr(theirs, name)):
+            assert parameters(getattr(treadle, kind), name) == parameters(theirs, name)
 
 
 @pytest.mark.parametrize("kind", ALL)

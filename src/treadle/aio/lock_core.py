@@ -1,4 +1,4 @@
-# cython: nonecheck=True
+# cython: nonecheck=True, embedsignature.format=clinic
 """Lock, Event and Semaphore, the compiled part.
 
 Facts. A lock that nobody holds is a flag to set. asyncio's makes three coroutines for one

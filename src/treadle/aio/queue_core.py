@@ -1,4 +1,4 @@
-# cython: boundscheck=False, wraparound=False, nonecheck=True
+# cython: boundscheck=False, wraparound=False, nonecheck=True, embedsignature.format=clinic
 """Queues, the compiled part: what `Queue` and its two sisters do.
 
 Facts. A queue that is neither empty nor full is one step in a container and one in a counter. What
