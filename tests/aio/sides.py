@@ -1,4 +1,4 @@
-"""Both sides of a comparison: asyncio's own primitives and treadle's, on asyncio's loop and ours."""
+"""Both sides of a comparison: asyncio's primitives and ours, on asyncio's loop and on ours."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import pytest
 
 import treadle
 
-NAMES = (
-    "Barrier BoundedSemaphore Condition Event LifoQueue Lock PriorityQueue Queue Semaphore"
-).split()
+NAMES = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "Semaphore"]
+NAMES += ["LifoQueue", "PriorityQueue", "Queue"]
 STOCK = SimpleNamespace(**{name: getattr(asyncio, name) for name in NAMES})  # as they were imported
 OURS = SimpleNamespace(**{name: getattr(treadle, name) for name in NAMES})
 RUNS: list[Callable[[Coroutine[Any, Any, Any]], Any]] = [asyncio.run, treadle.run]

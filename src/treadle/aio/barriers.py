@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from types import TracebackType
 from typing import Any
 
 from treadle.aio.conditions import Condition
@@ -73,12 +72,7 @@ class Barrier(asyncio.Barrier):
     async def __aenter__(self) -> int:  # type: ignore[override]
         return await self.wait()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *args: object) -> None:
         pass
 
     async def wait(self) -> int:

@@ -1,4 +1,4 @@
-# cython: nonecheck=True
+# cython: nonecheck=True, embedsignature.format=clinic
 """Condition, the compiled part.
 
 Hazards. `wait` gives the lock back while it waits and must have it again when it ends, however it

@@ -6,10 +6,12 @@ import asyncio
 
 from treadle.aio.condition_core import ConditionCore
 from treadle.aio.lock_core import LockCore
+from treadle.aio.loopbound import face
 
 __all__ = ["Condition", "Lock"]
 
 
+@face
 class Lock(LockCore, asyncio.Lock):
     """A lock: one task at a time has it; those who wait get it in the order in which they came.
 
@@ -31,6 +33,7 @@ class Lock(LockCore, asyncio.Lock):
         LockCore.__init__(self)
 
 
+@face
 class Condition(ConditionCore, asyncio.Condition):  # type: ignore[misc]
     """Lets tasks wait for a change that other tasks notify them of, with a lock around both.
 

@@ -1,4 +1,4 @@
-# cython: nonecheck=True
+# cython: nonecheck=True, embedsignature.format=clinic
 """Lock, Event and Semaphore, the compiled part.
 
 Facts. A lock that nobody holds is a flag to set. asyncio's makes three coroutines for one
@@ -20,12 +20,13 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from treadle.aio.loopbound import LoopBound, discard
+from treadle.aio.loopbound import LoopBound, discard, keeps
 from treadle.aio.operation import Finished, Operation, new_operation
 
 __all__ = ["EventCore", "LockCore", "SemaphoreCore", "plain_lock"]
 
 _FINISHED = Finished()
+_HOOKS = ["acquire", "release"]  # what ``async with`` calls where a class overrides it
 
 
 def _described(owner: Any, state: str) -> str:
@@ -51,8 +52,7 @@ class LockCore(LoopBound):
         self._loop = None
         self._waiters: Any = None  # a deque once somebody had to wait
         self._locked = False
-        cls = type(self)
-        self.plain = cls.acquire is LockCore.acquire and cls.release is LockCore.release
+        self.plain = keeps(type(self), _HOOKS)
 
     def __repr__(self) -> str:
         return _described(self, "locked" if self._locked else "unlocked")
@@ -175,10 +175,14 @@ class EventCore(LoopBound):
     def set(self) -> None:
         """Set the event, and wake all who wait for it; they go on even if it is cleared again."""
         self._value = True
-        if self._waiters:
-            for future in self._waiters:
-                if not future.done():
-                    future.set_result(True)
+        waiters = self._waiters
+        if len(waiters) == 1:  # the usual case needs no iterator
+            if not waiters[0].done():
+                waiters[0].set_result(True)
+            return
+        for future in waiters:
+            if not future.done():
+                future.set_result(True)
 
     def clear(self) -> None:
         """Unset the event: who comes from now on waits for the next `set`."""
@@ -223,8 +227,7 @@ class SemaphoreCore(LoopBound):
         self._waiters: Any = None  # a deque once somebody had to wait
         self._value = value
         self._bound_value: Any = None  # what a bounded one began with
-        cls = type(self)
-        self.plain = cls.acquire is SemaphoreCore.acquire and cls.release is SemaphoreCore.release
+        self.plain = keeps(type(self), _HOOKS)
 
     def __repr__(self) -> str:
         return _described(self, "locked" if self.locked() else f"unlocked, value:{self._value}")

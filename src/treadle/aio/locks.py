@@ -11,10 +11,12 @@ import asyncio
 from treadle.aio.barriers import Barrier
 from treadle.aio.conditions import Condition, Lock
 from treadle.aio.lock_core import EventCore, SemaphoreCore
+from treadle.aio.loopbound import face
 
 __all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "Semaphore"]
 
 
+@face
 class Event(EventCore, asyncio.Event):
     """Something that happens once: tasks wait until it is set, and from then on go through.
 
@@ -33,6 +35,7 @@ class Event(EventCore, asyncio.Event):
         EventCore.__init__(self)
 
 
+@face
 class Semaphore(SemaphoreCore, asyncio.Semaphore):
     """Lets `value` tasks in at a time; those who wait get in in the order in which they came.
 
@@ -55,6 +58,7 @@ class Semaphore(SemaphoreCore, asyncio.Semaphore):
         SemaphoreCore.__init__(self, value)
 
 
+@face
 class BoundedSemaphore(Semaphore, asyncio.BoundedSemaphore):
     """A semaphore that notices when it is released more often than it was acquired.
 

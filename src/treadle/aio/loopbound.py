@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from asyncio import events
-from typing import Any
+from typing import Any, TypeVar
 
-from treadle.aio.operation import Owner, new_future
+from treadle.aio.operation import Owner, give_methods, new_future
 
-__all__ = ["LoopBound", "discard", "wake_next"]
+__all__ = ["LoopBound", "discard", "face", "keeps", "wake_next"]
 
+Face = TypeVar("Face", bound=type)
 _running_loop = events._get_running_loop  # asyncio's C function
+_faces: set[type] = set()  # the public classes
 _binding = threading.Lock()  # two loops in two threads may meet
 
 
@@ -34,7 +36,7 @@ class LoopBound(Owner):
                     self._loop = loop
         if loop is not self._loop:
             raise RuntimeError(f"{self!r} is bound to a different event loop")
-        return loop  # type: ignore[return-value]  # a waiting task has one
+        return loop  # type: ignore[no-any-return]
 
     def future(self) -> asyncio.Future[Any]:
         """Make a future to wait for (RuntimeError as above)."""
@@ -42,6 +44,21 @@ class LoopBound(Owner):
         if loop is None or loop is not self._loop:
             loop = self._get_loop()
         return new_future(loop)
+
+
+def face(cls: Face) -> Face:
+    """Decorate a public class, whose methods are those of its core."""
+    give_methods(cls)
+    _faces.add(cls)
+    return cls
+
+
+def keeps(cls: type, names: list[str]) -> bool:
+    """Return True if a class overrides none of these methods of the public class it comes from."""
+    for base in cls.__mro__:
+        if base in _faces:
+            return all(getattr(cls, name) is getattr(base, name) for name in names)
+    return False
 
 
 def discard(waiters: Any, future: Any) -> bool:

@@ -25,3 +25,4 @@ cdef class Finished:
 
 cpdef Operation new_operation(Owner owner, int verb, object argument)
 cpdef new_future(object loop)
+cpdef give_methods(cls)

@@ -33,9 +33,10 @@ import asyncio
 import warnings
 from typing import Any
 
-__all__ = ["Finished", "Operation", "Owner", "new_future", "new_operation"]
+__all__ = ["Finished", "Operation", "Owner", "give_methods", "new_future", "new_operation"]
 
 NEW, WAITING, DONE = 0, 1, 2
+_InvalidStateError = asyncio.InvalidStateError
 
 
 class Owner:
@@ -173,6 +174,10 @@ def new_future(loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
     return loop.create_future()
 
 
+def give_methods(cls: type) -> None:
+    """Make the compiled methods that a class inherits its own; here there are none."""
+
+
 def warn_never_awaited(title: str) -> None:
     """Warn of an operation that was made and dropped."""
     warnings.warn(f"coroutine '{title}' was never awaited", RuntimeWarning, stacklevel=3)
@@ -184,12 +189,13 @@ def _advance(operation: Operation) -> tuple[bool, Any]:
         operation.stage = DONE
         value = operation.owner.begin(operation)
     elif operation.stage == WAITING:
-        if not operation.waiting.done():
-            raise RuntimeError("await wasn't used with future")
         operation.stage = DONE
         try:
             operation.waiting.result()
         except BaseException as error:
+            if isinstance(error, _InvalidStateError) and not operation.waiting.done():
+                operation.stage = WAITING
+                raise RuntimeError("await wasn't used with future") from None
             _fail(operation, error)
         value = operation.owner.woken(operation)
     else:

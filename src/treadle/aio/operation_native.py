@@ -17,20 +17,23 @@ Ownership: the raw pointers are the slots' arguments, borrowed for the call; wha
 in `found` is a new reference.
 """
 
+import asyncio
 import warnings
+from types import MethodDescriptorType
 
 import cython
 from cython.cimports.cpython.object import PyObject, PyTypeObject
 from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
 from cython.cimports.treadle._core.invoke import make_future
 from cython.cimports.treadle._core.wheel import Wheel
-from cython.cimports.treadle._sys.coroutine import resume_by, stop_with, take_spare
+from cython.cimports.treadle._sys.coroutine import method_of, resume_by, stop_with, take_spare
 
 from treadle._core.wheel import Wheel as _Wheel
 
 NEW = cython.declare(cython.int, 0)
 WAITING = cython.declare(cython.int, 1)
 DONE = cython.declare(cython.int, 2)
+_InvalidStateError = cython.declare(object, asyncio.InvalidStateError)
 _last_type = cython.declare(object, None)  # the type of loop that was last seen by new_future,
 _is_plain = cython.declare(cython.bint, False)  # and whether it makes futures as the wheel does
 
@@ -168,12 +171,22 @@ def new_future(loop):
     global _last_type, _is_plain
     if type(loop) is not _last_type:
         _last_type = type(loop)
-        _is_plain = (
-            isinstance(loop, Wheel) and _last_type.create_future is _Wheel.create_future
-        )
+        _is_plain = isinstance(loop, Wheel) and _last_type.create_future is _Wheel.create_future
     if _is_plain:
         return make_future(cython.cast(Wheel, loop)._future_keywords)
     return loop.create_future()
+
+
+def give_methods(cls):
+    """Make the compiled methods that a class inherits its own.
+
+    The interpreter calls a compiled method the short way only where the object is of exactly the
+    class that has the method.
+    """
+    for base in cls.__mro__[1:-1]:  # without `object`
+        for name, value in vars(base).items():
+            if isinstance(value, MethodDescriptorType) and name not in vars(cls):
+                setattr(cls, name, method_of(cls, value))
 
 
 def warn_never_awaited(title):
@@ -193,13 +206,13 @@ def advance(
         operation.stage = DONE
         value = operation.owner.begin(operation)
     elif stage == WAITING:
-        future = operation.waiting
-        if not future.done():
-            raise RuntimeError("await wasn't used with future")
         operation.stage = DONE
         try:
-            future.result()
+            operation.waiting.result()
         except BaseException as error:
+            if isinstance(error, _InvalidStateError) and not operation.waiting.done():
+                operation.stage = WAITING
+                raise RuntimeError("await wasn't used with future") from None
             _fail(operation, error)
         value = operation.owner.woken(operation)
     else:

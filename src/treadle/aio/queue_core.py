@@ -1,4 +1,4 @@
-# cython: boundscheck=False, wraparound=False, nonecheck=True
+# cython: boundscheck=False, wraparound=False, nonecheck=True, embedsignature.format=clinic
 """Queues, the compiled part: what `Queue` and its two sisters do.
 
 Facts. A queue that is neither empty nor full is one step in a container and one in a counter. What
@@ -35,7 +35,7 @@ from typing import Any
 
 from treadle.aio.errors import QueueShutDown
 from treadle.aio.locks import Event
-from treadle.aio.loopbound import LoopBound, discard, wake_next
+from treadle.aio.loopbound import LoopBound, discard, keeps, wake_next
 from treadle.aio.operation import Operation, new_operation
 
 __all__ = ["QueueCore", "set_kind"]
@@ -48,7 +48,8 @@ OVERRIDDEN, FIFO, LIFO, PRIORITY, RING = 0, 1, 2, 3, 4
 FIRST_CAPACITY = 8  # a power of two, as all later ones
 LARGE = 1024  # a ring of that many places is given back when it is empty
 _KINDS: dict[type, int] = {}  # by class; one that is not here is looked at first
-_HOOKS = "_get _init _put _wakeup_next empty full get_nowait maxsize put_nowait qsize".split()
+_HOOKS = ["_get", "_init", "_put", "_wakeup_next", "empty", "full", "get_nowait", "maxsize"]
+_HOOKS += ["put_nowait", "qsize"]
 """What a class must not have overridden to be queued for in C."""
 
 
@@ -59,9 +60,12 @@ def set_kind(cls: type, name: str) -> None:
 
 def _find_kind(cls: type) -> int:
     """Return the discipline of a user's class."""
-    base = next(base for base in cls.__mro__ if base in _KINDS)
-    kept = all(getattr(cls, name) is getattr(base, name) for name in _HOOKS)
-    return _KINDS[base] if kept else OVERRIDDEN
+    if not keeps(cls, _HOOKS):
+        return OVERRIDDEN
+    for base in cls.__mro__:
+        if base in _KINDS:
+            return _KINDS[base]
+    return OVERRIDDEN
 
 
 class QueueCore(LoopBound):
@@ -319,10 +323,9 @@ class QueueCore(LoopBound):
     def failed(self, operation: Operation) -> None:
         """Leave the line; pass on the turn."""
         future = operation.waiting
-        future.cancel()
         waiters = self._getters if operation.verb == GET else self._putters
         discard(waiters, future)
-        if future.cancelled():
+        if not future.done() or future.cancelled():
             return
         if not (self.is_empty() if operation.verb == GET else self.is_full()):
             self._wakeup_next(waiters)
@@ -361,7 +364,7 @@ class QueueCore(LoopBound):
             event.set()
 
     def shutdown(self, immediate: bool = False) -> None:
-        """Let no more items in: from now on `put` raises QueueShutDown, and so does who waits in it.
+        """Let no more items in: `put` raises QueueShutDown from now on, also where it waits.
 
         `get` goes on until the queue is empty, and then raises QueueShutDown too. With `immediate`
         what is in the queue is thrown away, and counts as done for `join`.
@@ -380,4 +383,3 @@ class QueueCore(LoopBound):
         for waiters in (self.getters, self.putters):
             while waiters:
                 wake_next(waiters)
-

@@ -11,12 +11,14 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import Any
 
+from treadle.aio.loopbound import face
 from treadle.aio.queue_core import QueueCore, set_kind
 
 __all__ = ["LifoQueue", "PriorityQueue", "Queue"]
 
 
-class Queue(QueueCore, asyncio.Queue):  # type: ignore[misc,type-arg]
+@face
+class Queue(QueueCore, asyncio.Queue):  # type: ignore[type-arg]
     """A queue between tasks: first in, first out.
 
     With a `maxsize` above 0, ``await put(item)`` waits while that many items are in it.
@@ -33,10 +35,11 @@ class Queue(QueueCore, asyncio.Queue):  # type: ignore[misc,type-arg]
 
     >>> queue = treadle.Queue()
     >>> queue.shutdown()
-    >>> queue.put_nowait("late")
-    Traceback (most recent call last):
-    ...
-    asyncio.queues.QueueShutDown...
+    >>> try:
+    ...     queue.put_nowait("late")
+    ... except treadle.QueueShutDown:
+    ...     print("too late")
+    too late
 
     A class that derives from it may have `_init`, `_get` and `_put` of its own. Its `get` and
     `put` then go through all of its methods.
@@ -57,7 +60,8 @@ class Queue(QueueCore, asyncio.Queue):  # type: ignore[misc,type-arg]
         self._queue.append(item)
 
 
-class PriorityQueue(Queue, asyncio.PriorityQueue):  # type: ignore[misc,type-arg]
+@face
+class PriorityQueue(Queue, asyncio.PriorityQueue):  # type: ignore[type-arg]
     """A queue that gives the smallest item first; a usual item is ``(priority, data)``.
 
     >>> import treadle
@@ -80,7 +84,8 @@ class PriorityQueue(Queue, asyncio.PriorityQueue):  # type: ignore[misc,type-arg
         heappush(self._queue, item)
 
 
-class LifoQueue(Queue, asyncio.LifoQueue):  # type: ignore[misc,type-arg]
+@face
+class LifoQueue(Queue, asyncio.LifoQueue):  # type: ignore[type-arg]
     """A queue that gives the newest item first.
 
     >>> import treadle
