@@ -12,8 +12,9 @@ exception: then the TimeoutError is put into the chain of that exception's conte
 reads the traceback sees why. The task may be cancelled from outside in the same turn: that request
 stays in the count, and the CancelledError passes.
 
-Design. Entering and leaving never wait, so neither makes a coroutine (``finished.py``). The timer is the
-wheel's own (``shortcuts.py``), a cancelled timer that is the last of the wheel's is forgotten at once.
+Design. Entering and leaving never wait, so neither makes a coroutine (``finished.py``). The timer
+is the wheel's own (``shortcuts.py``); a cancelled timer that is the last of the wheel's is forgotten
+at once.
 
 Cost. One object, one timer handle with the bound method that it calls, a copy of the context.
 """
@@ -185,8 +186,8 @@ def timeout(delay: float | None) -> Timeout:
     """Limit a block to `delay` seconds: `async with timeout(10):`; None for no limit.
 
     When the time is over, the task is cancelled inside the block, and the CancelledError becomes a
-    TimeoutError on the way out. A cancellation that came from elsewhere stays a CancelledError, also
-    in the same turn. Raises RuntimeError where no loop runs.
+    TimeoutError on the way out. A cancellation that came from elsewhere stays a CancelledError,
+    also in the same turn. Raises RuntimeError where no loop runs.
 
     >>> import treadle
     >>> async def main():
