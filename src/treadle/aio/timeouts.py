@@ -13,7 +13,7 @@ reads the traceback sees why. The task may be cancelled from outside in the same
 stays in the count, and the CancelledError passes.
 
 Design. Entering and leaving never wait, so neither makes a coroutine (``finished.py``). The timer
-is the wheel's own (``shortcuts.py``); a cancelled timer that is the last of the wheel's is forgotten
+is the wheel's own (``shortcuts.py``); one that is cancelled as the last of the wheel's is forgotten
 at once.
 
 Cost. One object, one timer handle with the bound method that it calls, a copy of the context.
