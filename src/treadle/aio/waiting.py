@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from treadle.aio.gathering import as_future
-from treadle.aio.shortcuts import alarm_in, new_future
+from treadle.aio.shortcuts import alarm_in, cancel_alarm, new_future
 from treadle.aio.timeouts import TimeoutCore, scope_of
 
 __all__ = ["Waiting", "wait", "wait_for"]
@@ -92,7 +92,7 @@ async def wait(
         await waiter
     finally:
         if handle is not None:
-            handle.cancel()
+            cancel_alarm(handle)
         for future in futures:
             if not future.done():
                 future.remove_done_callback(waiting)
