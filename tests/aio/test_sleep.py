@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 
 import pytest
 
@@ -107,4 +106,3 @@ def test_a_sleep_can_be_closed_and_thrown_into():
 def test_a_sleep_that_nobody_awaits_is_warned_of():
     with pytest.warns(RuntimeWarning, match="'sleep' was never awaited"):
         treadle.sleep(0)
-        gc.collect()

@@ -1,5 +1,6 @@
 """wait, wait_for and as_completed."""
 
+# ruff: noqa: PT012 (it is the block that raises, not one of its statements)
 from __future__ import annotations
 
 import asyncio
@@ -93,6 +94,11 @@ def test_wait_refuses_what_it_cannot_wait_for(loop, lib):
             await lib.wait([loop.create_future()], return_when="sometimes")
 
     loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize("function", [treadle.wait, treadle.wait_for])
+def test_what_is_a_coroutine_function_in_asyncio_is_one_here(function):
+    assert asyncio.iscoroutinefunction(function)
 
 
 # wait_for --------------------------------------------------------------------------------------
@@ -248,7 +254,7 @@ def test_when_the_time_is_over_each_place_that_is_left_raises(loop, lib):
         seen = []
         with pytest.raises(TimeoutError):
             async for task in lib.as_completed([slow, value(1)], timeout=0.001):
-                seen.append(await task)
+                seen.append(await task)  # noqa: PERF401 (what came before the end is kept)
         assert seen == [1]
         assert not slow.done()
         for following in lib.as_completed([slow], timeout=0.001):

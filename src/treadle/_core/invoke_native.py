@@ -138,7 +138,8 @@ def unregister(task):
 
 def find_register():
     """Return the set of weak references in which C tasks are registered before Python 3.14."""
-    tasks = asyncio.tasks._scheduled_tasks
+    name = "_scheduled_tasks" if sys.version_info >= (3, 12) else "_all_tasks"
+    tasks = getattr(asyncio.tasks, name, None)
     if sys.version_info >= (3, 14) or type(tasks) is not weakref.WeakSet:
         return None
     return tasks.data if type(tasks.data) is set else None

@@ -107,8 +107,9 @@ def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Completi
 
     ``async for future in as_completed(tasks)`` gives the futures and tasks themselves, done, and
     tasks for other awaitables. ``for next in as_completed(...)`` gives coroutines: each returns the
-    result, or raises the exception, of the next one that is done. TimeoutError is raised, by either,
-    when `timeout` seconds are over and something is not done. Nothing is cancelled then.
+    result, or raises the exception, of the next one that is done. TimeoutError is raised, by
+    either, when `timeout` seconds are over and something is not done. Nothing is cancelled then. A
+    step that is cancelled leaves what it waited for to the next one.
 
     >>> import asyncio, treadle
     >>> async def main():

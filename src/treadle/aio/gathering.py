@@ -5,8 +5,9 @@ children, and it is done when they are. The first failure makes it done at once 
 children running; with `return_exceptions` a failure is a result.
 
 Hazards. The same awaitable may be given twice, and is run once. A child may be done before `gather`
-has looked at it. A child that is cancelled by somebody else is a failure, the whole is not cancelled
-by it. Cancelling the whole must show as a cancellation also when every exception is a result.
+has looked at it. A child that is cancelled by somebody else is a failure, the whole is not
+cancelled by it. Cancelling the whole must show as a cancellation also when every exception is a
+result.
 
 Design. One `Gathering` hears of the end of every child. The future is a Python class, because it
 must be an `asyncio.Future`; it has only what `cancel` needs.

@@ -1,8 +1,8 @@
 """Shielding: a future that can be cancelled without what it stands for.
 
 The shield is a future of its own, which is told how the shielded one ends. When the shield is
-cancelled nobody waits for the other any more, so a failure of that is reported to the loop: it would
-be lost otherwise.
+cancelled nobody waits for the other any more, so a failure of that is reported to the loop: it
+would be lost otherwise.
 """
 
 from __future__ import annotations

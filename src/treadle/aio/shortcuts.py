@@ -16,10 +16,19 @@ from collections.abc import Callable
 from typing import Any
 
 from treadle._core.clock import deadline_after
+from treadle._core.handles import TimerHandle
 from treadle._core.invoke import make_future, make_task
 from treadle._core.wheel import Wheel
 
-__all__ = ["alarm_at", "alarm_in", "current_task_of", "new_future", "spawn", "time_of"]
+__all__ = [
+    "alarm_at",
+    "alarm_in",
+    "cancel_alarm",
+    "current_task_of",
+    "new_future",
+    "spawn",
+    "time_of",
+]
 
 current_task_of = asyncio.current_task
 
@@ -49,6 +58,16 @@ def alarm_in(loop: Any, delay: Any, callback: Callable[..., object], args: tuple
         if wheel._as_made and not wheel._closed and not wheel._debug:
             return wheel._set_timer_in(delay, callback, args, None)
     return loop.call_later(delay, callback, *args)
+
+
+def cancel_alarm(alarm: Any) -> None:
+    """Do what ``alarm.cancel()`` does."""
+    if isinstance(alarm, TimerHandle):
+        handle: TimerHandle = alarm
+        if handle.drop() and handle._scheduled:
+            handle._holder.note_cancelled(handle)
+    else:
+        alarm.cancel()
 
 
 def new_future(loop: Any) -> Any:

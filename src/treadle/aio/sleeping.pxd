@@ -2,7 +2,7 @@ cimport cython
 
 from treadle._core.invoke cimport give
 from treadle.aio.finished cimport thrown
-from treadle.aio.shortcuts cimport alarm_in, new_future
+from treadle.aio.shortcuts cimport alarm_in, cancel_alarm, new_future
 
 cdef object _running_loop
 cdef int FRESH

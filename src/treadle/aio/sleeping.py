@@ -15,7 +15,7 @@ from typing import Any
 
 from treadle._core.invoke import give
 from treadle.aio.finished import thrown
-from treadle.aio.shortcuts import alarm_in, new_future
+from treadle.aio.shortcuts import alarm_in, cancel_alarm, new_future
 
 __all__ = ["Nap", "sleep"]
 
@@ -100,7 +100,7 @@ class Nap:
     def _end(self) -> None:
         self._state = OVER
         if self._handle is not None:
-            self._handle.cancel()
+            cancel_alarm(self._handle)
             self._handle = None
         self._waiter = self._future = None
 

@@ -9,8 +9,8 @@ Hazards. The parent may be cancelled from outside while it is in the block, whil
 tasks, once or several times, and in the same turn in which a task fails. A task may fail when the
 parent has left the body, so the cancellation meets the wait in ``__aexit__``. KeyboardInterrupt and
 SystemExit of a task go out bare, before all others. A task that starts eagerly may run, fail and
-end inside of `create_task`, and may cancel the group before it belongs to it. Exceptions hold frames,
-frames hold the group: the group lets go of its errors and its parent when it is left.
+end inside of `create_task`, and may cancel the group before it belongs to it. Exceptions hold
+frames, frames hold the group: the group lets go of its errors and its parent when it is left.
 
 Design. One bound method hears of the end of every task, the same for all, made once. A group whose
 tasks are all done when its block ends waits for nothing, and so makes no coroutine.
@@ -245,7 +245,7 @@ def _is_base_error(exc: BaseException | None) -> bool:
     return isinstance(exc, (SystemExit, KeyboardInterrupt))
 
 
-class TaskGroup(TaskGroupCore, asyncio.TaskGroup):  # type: ignore[misc]
+class TaskGroup(TaskGroupCore, asyncio.TaskGroup):
     """Run tasks that are all done when the block ends; `async with TaskGroup() as group:`.
 
     When a task fails, the others and the block are cancelled, and what was raised comes out of the

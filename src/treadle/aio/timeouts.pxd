@@ -1,7 +1,7 @@
 cimport cython
 
 from treadle.aio.finished cimport Entry, Finished, Scope, entry_of
-from treadle.aio.shortcuts cimport alarm_at, time_of
+from treadle.aio.shortcuts cimport alarm_at, cancel_alarm, time_of
 
 cdef object _running_loop
 cdef Finished _NOTHING
@@ -25,7 +25,18 @@ cdef class TimeoutCore(Scope):
 
     cdef _enter(self)
     cdef _set(self)
+    cdef _on_timeout(self)
     cdef _leave(self, exc)
+
+
+@cython.final
+@cython.freelist(16)
+cdef class Bell:
+    cdef TimeoutCore scope
+
+
+@cython.locals(bell=Bell)
+cdef Bell bell_of(TimeoutCore scope)
 
 
 cdef _explain(exc)

@@ -12,10 +12,11 @@ exception: then the TimeoutError is put into the chain of that exception's conte
 reads the traceback sees why. The task may be cancelled from outside in the same turn: that request
 stays in the count, and the CancelledError passes.
 
-Design. Entering and leaving never wait, so neither makes a coroutine (``finished.py``). The timer is the
-wheel's own (``shortcuts.py``), a cancelled timer that is the last of the wheel's is forgotten at once.
+Design. Entering and leaving never wait, so neither makes a coroutine (``finished.py``). The timer
+is the wheel's own (``shortcuts.py``); one that is cancelled as the last of the wheel's is forgotten
+at once.
 
-Cost. One object, one timer handle with the bound method that it calls, a copy of the context.
+Cost. One object, one timer handle with what it calls, a copy of the context.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from types import TracebackType
 from typing import Any
 
 from treadle.aio.finished import Entry, Finished, Scope, entry_of
-from treadle.aio.shortcuts import alarm_at, current_task_of, time_of
+from treadle.aio.shortcuts import alarm_at, cancel_alarm, current_task_of, time_of
 
 __all__ = ["Timeout", "TimeoutCore", "timeout", "timeout_at"]
 
@@ -103,17 +104,18 @@ class TimeoutCore(Scope):
     def _set(self) -> None:
         """Set the timer for the deadline, in place of the one before."""
         if self._handle is not None:
-            self._handle.cancel()
+            cancel_alarm(self._handle)
             self._handle = None
         when = self._when
         if when is None:
             return
         if when <= time_of(self._loop):
-            self._handle = self._loop.call_soon(self._on_timeout)
+            self._handle = self._loop.call_soon(bell_of(self))
         else:
-            self._handle = alarm_at(self._loop, when, self._on_timeout, ())
+            self._handle = alarm_at(self._loop, when, bell_of(self), ())
 
     def _on_timeout(self) -> None:
+        """Hear that the deadline has passed."""
         self._handle = None
         if self._state == ENTERED:
             self._state = EXPIRING
@@ -124,7 +126,7 @@ class TimeoutCore(Scope):
         task = self._task
         self._task = None  # nobody is cancelled from here on
         if self._handle is not None:
-            self._handle.cancel()
+            cancel_alarm(self._handle)
             self._handle = None
         if self._state == ENTERED:
             self._state = EXITED
@@ -140,6 +142,27 @@ class TimeoutCore(Scope):
         if isinstance(exc, ExceptionGroup):
             for member in exc.exceptions:
                 _explain(member)
+
+
+class Bell:
+    """The timer's callback: `_on_timeout`, bound, for less than a bound method costs."""
+
+    def __init__(self, scope: TimeoutCore) -> None:
+        self.scope = scope
+
+    def __call__(self) -> None:
+        """Tell the timeout."""
+        self.scope._on_timeout()
+
+    def __repr__(self) -> str:
+        return f"the deadline of {self.scope!r}"
+
+
+def bell_of(scope: TimeoutCore) -> Bell:
+    """Make a bell, without the cost of parsing arguments."""
+    bell: Bell = Bell.__new__(Bell)
+    bell.scope = scope
+    return bell
 
 
 def _explain(exc: BaseException) -> None:
@@ -185,8 +208,8 @@ def timeout(delay: float | None) -> Timeout:
     """Limit a block to `delay` seconds: `async with timeout(10):`; None for no limit.
 
     When the time is over, the task is cancelled inside the block, and the CancelledError becomes a
-    TimeoutError on the way out. A cancellation that came from elsewhere stays a CancelledError, also
-    in the same turn. Raises RuntimeError where no loop runs.
+    TimeoutError on the way out. A cancellation that came from elsewhere stays a CancelledError,
+    also in the same turn. Raises RuntimeError where no loop runs.
 
     >>> import treadle
     >>> async def main():

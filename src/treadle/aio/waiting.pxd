@@ -1,7 +1,7 @@
 cimport cython
 
 from treadle.aio.gathering cimport as_future
-from treadle.aio.shortcuts cimport alarm_in, new_future
+from treadle.aio.shortcuts cimport alarm_in, cancel_alarm, new_future
 from treadle.aio.timeouts cimport TimeoutCore, scope_of
 
 cdef object _running_loop

@@ -1,3 +1,4 @@
+# cython: binding=True
 """Waiting: `wait` for futures, and `wait_for` one awaitable with a limit of time.
 
 `wait` leaves the futures alone: it neither cancels them nor takes their results. `wait_for` is a
@@ -5,6 +6,8 @@
 between a task and a timer it had to decide what to do when both had happened, and could swallow a
 cancellation that came in the turn in which the task ended. A timeout counts requests to cancel, so
 it cannot.
+
+`binding` makes the functions what `asyncio.iscoroutinefunction` looks for.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from treadle.aio.gathering import as_future
-from treadle.aio.shortcuts import alarm_in, new_future
+from treadle.aio.shortcuts import alarm_in, cancel_alarm, new_future
 from treadle.aio.timeouts import TimeoutCore, scope_of
 
 __all__ = ["Waiting", "wait", "wait_for"]
@@ -89,7 +92,7 @@ async def wait(
         await waiter
     finally:
         if handle is not None:
-            handle.cancel()
+            cancel_alarm(handle)
         for future in futures:
             if not future.done():
                 future.remove_done_callback(waiting)
@@ -107,8 +110,9 @@ async def wait_for(fut: Any, timeout: float | None) -> Any:
     """Wait for an awaitable, at most `timeout` seconds, and return its result.
 
     When the time is over the awaitable is cancelled, and TimeoutError raised when it has ended; if
-    it ends with a result or another exception in spite of that, so does this. A cancellation cancels
-    the awaitable, and is never swallowed. With 0 or less, what is not done already does not begin.
+    it ends with a result or another exception in spite of that, so does this. A cancellation
+    cancels the awaitable, and is never swallowed. With 0 or less, what is not done already does not
+    begin.
 
     >>> import treadle
     >>> async def main():
