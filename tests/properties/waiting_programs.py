@@ -439,6 +439,9 @@ class Streams(Tasks):
 
     feeder = None
     fed_all = False
+    reading = 0  # tasks in a reading step
+    fed = False  # since one of them began
+    unsettled = 0  # feedings of which a reader may not have heard yet
 
     def make_reader(self, limit):
         reader = self.aio.StreamReader(limit, self.loop)
@@ -446,28 +449,90 @@ class Streams(Tasks):
         reader.set_transport(self.feeder)
         return reader
 
+    # feeding
+
     def feed(self, where, data):
+        self.fed = True
         if not self.fed_all:
             self.things[0].feed_data(data)
+            self.unsettled += 1
+            self.loop.call_soon(self.loop.call_soon, self.settle)
+
+    def settle(self):
+        self.unsettled -= 1
 
     def end(self, where):
+        self.fed = True
         if not self.fed_all:
             self.fed_all = True
             self.things[0].feed_eof()
 
     def lose(self, where):
+        """Lose the connection, unless somebody may have been woken for too little.
+
+        In asyncio that one would wait for ever, because it does not look again whether the
+        connection is lost.
+        """
+        if self.unsettled:
+            return "not now"
+        self.fed = True
         if not self.fed_all:
             self.fed_all = True
             self.things[0].set_exception(ConnectionResetError("gone"))
+        return None
+
+    # reading
+
+    async def first(self, read, *arguments):
+        """Read, unless somebody does who may have been woken already.
+
+        What that one is about to take can be taken from it in asyncio, which then gives it nothing,
+        as if the stream had ended. treadle lets it wait for more.
+        """
+        if self.reading and self.fed:
+            return "another one reads"
+        if not self.reading:
+            self.fed = False
+        self.reading += 1
+        try:
+            return await read(*arguments)
+        finally:
+            self.reading -= 1
 
     async def read(self, where, size):
         try:
-            return await self.things[0].read(size)
+            return await self.first(self.things[0].read, size)
         except asyncio.CancelledError:
             if size < 0:
                 # now they differ: asyncio has lost what came, treadle has kept it; nobody may look
                 self.things.clear()
             raise
+
+    def readexactly(self, where, size):
+        return self.first(self.things[0].readexactly, size)
+
+    def readline(self, where):
+        return self.first(self.things[0].readline)
+
+    def readuntil(self, where, separator):
+        return self.first(self.things[0].readuntil, separator)
+
+    def iterate(self, where, most):
+        return self.first(self.lines, most)
+
+    async def lines(self, most):
+        found = []
+        async for line in self.things[0]:
+            found.append(line)
+            if len(found) >= most:
+                break
+        return found
+
+    # looking
+
+    def at_eof(self, where):
+        reader = self.things[0]
+        return [reader.at_eof(), reader.exception()]
 
     def stuck(self):
         return self.feeder is not None and self.feeder.paused and "waiter=" in repr(self.things)
@@ -480,27 +545,6 @@ class Streams(Tasks):
             return [await self.things[0].read(1 << 20), self.feeder.paused]
         except ConnectionResetError as exc:
             return exc
-
-    def readexactly(self, where, size):
-        return self.things[0].readexactly(size)
-
-    def readline(self, where):
-        return self.things[0].readline()
-
-    def readuntil(self, where, separator):
-        return self.things[0].readuntil(separator)
-
-    async def iterate(self, where, most):
-        found = []
-        async for line in self.things[0]:
-            found.append(line)
-            if len(found) >= most:
-                break
-        return found
-
-    def at_eof(self, where):
-        reader = self.things[0]
-        return [reader.at_eof(), reader.exception()]
 
 
 class Feeder(asyncio.Transport):
