@@ -444,7 +444,7 @@ class Streams(Tasks):
     feeder = None
     fed_all = False
     reading = 0  # tasks in a reading step
-    fed = False  # since one of them began
+    fed = False  # since one of them began, or that one reads all
     unsettled = 0  # feedings of which a reader may not have heard yet
 
     def make_reader(self, limit):
@@ -493,15 +493,16 @@ class Streams(Tasks):
     # reading
 
     async def first(self, read, *arguments):
-        """Read, unless somebody does who may have been woken already.
+        """Read, unless somebody does who may have been woken already, or who reads all.
 
-        What that one is about to take can be taken from it in asyncio, which then gives it nothing,
-        as if the stream had ended. treadle lets it wait for more.
+        What the one is about to take can be taken from it in asyncio, which then gives it nothing,
+        as if the stream had ended. treadle lets it wait for more. What the other has in hand is
+        still in the buffer in treadle.
         """
         if self.reading and self.fed:
             return "another one reads"
         if not self.reading:
-            self.fed = False
+            self.fed = arguments == (-1,)
         self.reading += 1
         try:
             return await read(*arguments)
