@@ -23,7 +23,7 @@ from treadle import aio
 
 NEWEST = sys.version_info >= (3, 13)
 
-EXAMPLES = 200
+EXAMPLES = 150
 MANY = 3000
 
 
