@@ -17,7 +17,8 @@ import sys
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.properties.waiting_programs import VirtualAsyncio, run, virtual_treadle
+from tests.properties.virtual_loops import VirtualAsyncio, virtual_treadle
+from tests.properties.waiting_programs import run
 from tests.properties.waiting_strategies import KINDS
 from treadle import aio
 

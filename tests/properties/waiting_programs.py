@@ -22,13 +22,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import re
-import selectors
 import zlib
 
-import treadle
-from tests.kit import SECOND, FakeClock, JumpingDriver
+from tests.properties.virtual_loops import ordered
 
 LONG = 10_000  # ticks; nothing that a program does takes as long
 MOST_CANCELLATIONS = 10
@@ -37,54 +34,6 @@ MOST_EVENTS = 2_000
 
 class Failed(Exception):
     """What the step `fail` raises."""
-
-
-class JumpingSelector(selectors.DefaultSelector):
-    """Where it would wait for a while, the clock jumps to the end of it instead."""
-
-    def __init__(self, clock):
-        super().__init__()
-        self.clock = clock
-
-    def select(self, timeout=None):
-        assert timeout is not None, "nothing is scheduled: the loop would wait for ever"
-        self.clock.ns += math.ceil(max(0, timeout) * SECOND)
-        return super().select(0)
-
-
-class OrderedTask(asyncio.Task):
-    """A task that a small set keeps in the order of insertion.
-
-    A `TaskGroup` cancels its tasks in the order of a set, which is that of their addresses.
-    """
-
-    __slots__ = ()
-
-    def __hash__(self):
-        return 0
-
-
-def ordered(loop):
-    """Have a loop make `OrderedTask`s."""
-    loop.set_task_factory(lambda loop, coro, **more: OrderedTask(coro, loop=loop, **more))
-    return loop
-
-
-class VirtualAsyncio(asyncio.SelectorEventLoop):
-    """asyncio's loop in virtual time."""
-
-    def __init__(self):
-        self.clock = FakeClock()
-        super().__init__(JumpingSelector(self.clock))
-
-    def time(self):
-        return self.clock.ns / SECOND
-
-
-def virtual_treadle():
-    """Make treadle's loop in virtual time."""
-    clock = FakeClock()
-    return treadle.Loop(driver=JumpingDriver(clock), clock=clock)
 
 
 def cancels_several(tasks):
