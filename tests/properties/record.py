@@ -15,7 +15,8 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.properties.waiting_programs import VirtualAsyncio, run
+from tests.properties.virtual_loops import VirtualAsyncio
+from tests.properties.waiting_programs import run
 from tests.properties.waiting_strategies import CLASSICS, KINDS
 
 RECORDED = Path(__file__).with_name("recorded_programs.txt")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import pytest
 
 from tests.properties.record import mark, recorded
-from tests.properties.waiting_programs import VirtualAsyncio, run, virtual_treadle
+from tests.properties.virtual_loops import VirtualAsyncio, virtual_treadle
+from tests.properties.waiting_programs import run
 from tests.properties.waiting_strategies import KINDS
 from treadle import aio
 

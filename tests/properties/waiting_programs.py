@@ -22,13 +22,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import re
-import selectors
 import zlib
 
-import treadle
-from tests.kit import SECOND, FakeClock, JumpingDriver
+from tests.properties.virtual_loops import ordered
 
 LONG = 10_000  # ticks; nothing that a program does takes as long
 MOST_CANCELLATIONS = 10
@@ -37,54 +34,6 @@ MOST_EVENTS = 2_000
 
 class Failed(Exception):
     """What the step `fail` raises."""
-
-
-class JumpingSelector(selectors.DefaultSelector):
-    """Where it would wait for a while, the clock jumps to the end of it instead."""
-
-    def __init__(self, clock):
-        super().__init__()
-        self.clock = clock
-
-    def select(self, timeout=None):
-        assert timeout is not None, "nothing is scheduled: the loop would wait for ever"
-        self.clock.ns += math.ceil(max(0, timeout) * SECOND)
-        return super().select(0)
-
-
-class OrderedTask(asyncio.Task):
-    """A task that a small set keeps in the order of insertion.
-
-    A `TaskGroup` cancels its tasks in the order of a set, which is that of their addresses.
-    """
-
-    __slots__ = ()
-
-    def __hash__(self):
-        return 0
-
-
-def ordered(loop):
-    """Have a loop make `OrderedTask`s."""
-    loop.set_task_factory(lambda loop, coro, **more: OrderedTask(coro, loop=loop, **more))
-    return loop
-
-
-class VirtualAsyncio(asyncio.SelectorEventLoop):
-    """asyncio's loop in virtual time."""
-
-    def __init__(self):
-        self.clock = FakeClock()
-        super().__init__(JumpingSelector(self.clock))
-
-    def time(self):
-        return self.clock.ns / SECOND
-
-
-def virtual_treadle():
-    """Make treadle's loop in virtual time."""
-    clock = FakeClock()
-    return treadle.Loop(driver=JumpingDriver(clock), clock=clock)
 
 
 def cancels_several(tasks):
@@ -255,7 +204,11 @@ class Tasks:
                 waiter.set_result("open")
 
     def cancel(self, where, which):
-        return self.tasks[which % len(self.tasks)].cancel(where)
+        return self.tasks[which % len(self.tasks)].cancel(self.reason(where))
+
+    def reason(self, where):
+        """Return the message of a cancellation."""
+        return where
 
     def fail(self, where):
         raise Failed(where)
@@ -439,6 +392,9 @@ class Streams(Tasks):
 
     feeder = None
     fed_all = False
+    reading = 0  # tasks in a reading step
+    fed = False  # since one of them began, or that one reads all
+    unsettled = 0  # feedings of which a reader may not have heard yet
 
     def make_reader(self, limit):
         reader = self.aio.StreamReader(limit, self.loop)
@@ -446,28 +402,96 @@ class Streams(Tasks):
         reader.set_transport(self.feeder)
         return reader
 
+    def reason(self, where):
+        # a chunk that is too small wakes a reader in asyncio, but not in treadle: of two messages
+        # that follow it in the same turn, one keeps the last and the other the first
+        return "cancelled" if self.feeder else where
+
+    # feeding
+
     def feed(self, where, data):
+        self.fed = True
         if not self.fed_all:
             self.things[0].feed_data(data)
+            self.unsettled += 1
+            self.loop.call_soon(self.loop.call_soon, self.settle)
+
+    def settle(self):
+        self.unsettled -= 1
 
     def end(self, where):
+        self.fed = True
         if not self.fed_all:
             self.fed_all = True
             self.things[0].feed_eof()
 
     def lose(self, where):
+        """Lose the connection, unless somebody may have been woken for too little.
+
+        In asyncio that one would wait for ever, because it does not look again whether the
+        connection is lost.
+        """
+        if self.unsettled:
+            return "not now"
+        self.fed = True
         if not self.fed_all:
             self.fed_all = True
             self.things[0].set_exception(ConnectionResetError("gone"))
+        return None
+
+    # reading
+
+    async def first(self, read, *arguments):
+        """Read, unless somebody does who may have been woken already, or who reads all.
+
+        What the one is about to take can be taken from it in asyncio, which then gives it nothing,
+        as if the stream had ended. treadle lets it wait for more. What the other has in hand is
+        still in the buffer in treadle.
+        """
+        if self.reading and self.fed:
+            return "another one reads"
+        if not self.reading:
+            self.fed = arguments == (-1,)
+        self.reading += 1
+        try:
+            return await read(*arguments)
+        finally:
+            self.reading -= 1
 
     async def read(self, where, size):
         try:
-            return await self.things[0].read(size)
+            return await self.first(self.things[0].read, size)
         except asyncio.CancelledError:
             if size < 0:
                 # now they differ: asyncio has lost what came, treadle has kept it; nobody may look
                 self.things.clear()
             raise
+
+    def readexactly(self, where, size):
+        return self.first(self.things[0].readexactly, size)
+
+    def readline(self, where):
+        return self.first(self.things[0].readline)
+
+    def readuntil(self, where, separator):
+        return self.first(self.things[0].readuntil, separator)
+
+    def iterate(self, where, most):
+        return self.first(self.lines, most)
+
+    async def lines(self, most):
+        found = []
+        async for line in self.things[0]:
+            found.append(line)
+            if len(found) >= most:
+                break
+        return found
+
+    # looking
+
+    def at_eof(self, where):
+        reader = self.things[0]
+        return [reader.at_eof(), reader.exception()]
 
     def stuck(self):
         return self.feeder is not None and self.feeder.paused and "waiter=" in repr(self.things)
@@ -480,27 +504,6 @@ class Streams(Tasks):
             return [await self.things[0].read(1 << 20), self.feeder.paused]
         except ConnectionResetError as exc:
             return exc
-
-    def readexactly(self, where, size):
-        return self.things[0].readexactly(size)
-
-    def readline(self, where):
-        return self.things[0].readline()
-
-    def readuntil(self, where, separator):
-        return self.things[0].readuntil(separator)
-
-    async def iterate(self, where, most):
-        found = []
-        async for line in self.things[0]:
-            found.append(line)
-            if len(found) >= most:
-                break
-        return found
-
-    def at_eof(self, where):
-        reader = self.things[0]
-        return [reader.at_eof(), reader.exception()]
 
 
 class Feeder(asyncio.Transport):

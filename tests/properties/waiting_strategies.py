@@ -382,6 +382,28 @@ CLASSICS = {
             ],
         ),
     ),
+    "the next of as_completed may be woken and cancelled": (
+        "groups",
+        (
+            (),
+            [
+                [("timeout", 3, [("as_completed", None, [[("gate", 0)]])])],
+                [("turns", 1), ("open", 0), ("turns", 1), ("cancel", 0)],
+                [("turns", 1), ("turns", 1), ("turns", 1), ("cancel", 0)],
+            ],
+        ),
+    ),
+    "what is cancelled within as_completed is woken as well": (
+        "groups",
+        (
+            (),
+            [
+                [("timeout", 1, [("as_completed", None, [[]])])],
+                [("gate", 0)],
+                [("turns", 1), ("open", 0), ("cancel", 0)],
+            ],
+        ),
+    ),
     "a separator is found across chunks": (
         "streams",
         (
