@@ -20,11 +20,6 @@ import pytest
 from hypothesis import Phase, settings
 
 import treadle
-
-ACCELERATED = os.environ.get("TREADLE_TEST_ACCELERATE", "0") != "0"
-if ACCELERATED:
-    treadle.accelerate()
-
 from tests.kit import FakeClock, JumpingDriver
 from treadle._drivers import make_driver
 
@@ -42,6 +37,9 @@ FACTORIES: dict[str, Callable[[], Any]] = {
 DEFAULT_DRIVER = make_driver().name
 # "0": not on asyncio's loop, for a second run with the same Python
 WITH_ASYNCIO = os.environ.get("TREADLE_TEST_ASYNCIO", "1") != "0"
+ACCELERATED = os.environ.get("TREADLE_TEST_ACCELERATE", "0") != "0"
+if ACCELERATED:
+    treadle.accelerate()  # here: test modules import the libraries
 
 
 def pytest_configure(config: pytest.Config) -> None:
