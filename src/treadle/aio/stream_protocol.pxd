@@ -21,4 +21,10 @@ cdef class ProtocolCore(FlowCore):
     cdef bint hears(self) except -1
     cdef hear(self, data)
 
+
+cdef class Ending:
+    cdef object loop
+    cdef object transport
+
+
 cdef bint _is_over_ssl(transport) except -1

@@ -63,26 +63,7 @@ class ProtocolCore(FlowCore):
         result = self._client_connected_cb(reader, writer)
         if type(result) is _Coroutine or coroutines.iscoroutine(result):
             self._task = self._loop.create_task(result)
-            self._task.add_done_callback(self._handled)
-
-    def _handled(self, task: Any) -> None:
-        """Hear that the user's coroutine is done: its failure is the end of the connection."""
-        transport = self._transport
-        if transport is None:
-            transport = _Gone()
-        if task.cancelled():
-            transport.close()
-            return
-        exc = task.exception()
-        if exc is not None:
-            self._loop.call_exception_handler(
-                {
-                    "message": "Unhandled exception in client_connected_cb",
-                    "exception": exc,
-                    "transport": self._transport,
-                }
-            )
-            transport.close()
+            self._task.add_done_callback(Ending(self._loop, transport))
 
     def data_received(self, data: Any) -> None:
         """Feed the reader."""
@@ -130,11 +111,28 @@ class ProtocolCore(FlowCore):
         self._replace_transport(writer.transport)
 
 
-class _Gone:
-    """Stands for a transport that is lost already."""
+class Ending:
+    """Hears that a user's coroutine is done: its failure is the end of the connection."""
 
-    def close(self) -> None:
-        """Do nothing."""
+    def __init__(self, loop: Any, transport: Any) -> None:
+        self.loop = loop
+        self.transport = transport
+
+    def __call__(self, task: Any) -> None:
+        if task.cancelled():
+            self.transport.close()
+            return
+        exc = task.exception()
+        if exc is None:
+            return
+        self.loop.call_exception_handler(
+            {
+                "message": "Unhandled exception in client_connected_cb",
+                "exception": exc,
+                "transport": self.transport,
+            }
+        )
+        self.transport.close()
 
 
 _OUR_FEED = ProtocolCore.data_received
@@ -152,6 +150,22 @@ class StreamReaderProtocol(ProtocolCore, asyncio.StreamReaderProtocol):  # type:
     With `client_connected_cb` it is a server's: that is called with the reader and a writer when
     the connection is made, and if it gives a coroutine, that runs as a task, which the protocol
     holds. An exception of it goes to the loop's exception handler and closes the connection.
+
+    >>> import asyncio, socket, treadle
+    >>> async def main():
+    ...     ours, theirs = socket.socketpair()
+    ...     reader = treadle.StreamReader()
+    ...     protocol = treadle.StreamReaderProtocol(reader)
+    ...     loop = asyncio.get_running_loop()
+    ...     transport, _ = await loop.create_connection(lambda: protocol, sock=ours)
+    ...     writer = treadle.StreamWriter(transport, protocol, reader, loop)
+    ...     with theirs:
+    ...         theirs.send(b"hello")
+    ...     print(await reader.read())
+    ...     writer.close()
+    ...     await writer.wait_closed()
+    >>> asyncio.run(main())
+    b'hello'
     """
 
     __module__ = "treadle"

@@ -166,7 +166,7 @@ class WriterCore:
     def ends(self) -> bool:
         """Like `is_closing`."""
         if self._stream is not None:
-            return self._stream._ends()
+            return self._stream._state != 0  # 0: open, as in `StreamTransport`
         ends: bool = self._lower.is_closing()
         return ends
 
@@ -277,6 +277,22 @@ class StreamWriter(WriterCore, asyncio.StreamWriter):  # type: ignore[misc]
     """Writes bytes to a stream; `open_connection` and `start_server` make them.
 
     One that is forgotten without `close` closes the connection, and says so with a ResourceWarning.
+
+    >>> import asyncio, treadle
+    >>> async def shout(reader, writer):
+    ...     writer.writelines([(await reader.read()).upper(), b"!"])
+    ...     await writer.drain()
+    ...     writer.close()
+    >>> async def main():
+    ...     async with await treadle.start_server(shout, "127.0.0.1", 0) as server:
+    ...         reader, writer = await treadle.open_connection(*server.sockets[0].getsockname())
+    ...         writer.write(b"hello")
+    ...         writer.write_eof()
+    ...         print(await reader.read())
+    ...         writer.close()
+    ...         await writer.wait_closed()
+    >>> asyncio.run(main())
+    b'HELLO!'
     """
 
     __module__ = "treadle"
