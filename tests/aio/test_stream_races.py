@@ -59,9 +59,7 @@ async def test_the_separator_that_ends_first_counts_however_the_pieces_come(
 
 
 @on_loop
-async def test_the_limit_is_measured_to_the_shortest_separator_that_ends_there(
-    loop, kind, streams
-):
+async def test_the_limit_is_measured_to_the_shortest_separator_that_ends_there(loop, kind, streams):
     if not knows_several(kind):
         pytest.skip("asyncio takes several separators from Python 3.13 on")
     reader = streams.StreamReader(limit=3, loop=loop)
@@ -98,9 +96,7 @@ async def test_a_read_whose_bytes_another_took_is_not_told_of_an_end(loop, kind,
 
 
 @on_loop
-async def test_a_transport_that_delivers_when_it_is_resumed_is_not_waited_for(
-    loop, kind, streams
-):
+async def test_a_transport_that_delivers_when_it_is_resumed_is_not_waited_for(loop, kind, streams):
     class Eager:
         def pause_reading(self):
             pass

@@ -16,6 +16,7 @@ cdef class ProtocolCore(FlowCore):
     cdef public object _client_connected_cb
     cdef public object _task
     cdef public object _transport
+    cdef bint _direct
     cdef public bint _over_ssl
 
     cdef bint hears(self) except -1

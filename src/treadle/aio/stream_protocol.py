@@ -36,9 +36,10 @@ class ProtocolCore(FlowCore):
         FlowCore.__init__(self, loop)
         self._source_traceback = getattr(stream_reader, "_source_traceback", None)
         self._fed = stream_reader  # None when the connection is lost
-        self._core: ReaderCore | None = None  # the reader, if nobody has changed how it is fed
-        if type(stream_reader) is _Reader:
+        self._core: ReaderCore | None = None  # the reader, if it is one of ours
+        if isinstance(stream_reader, ReaderCore):
             self._core = stream_reader
+        self._direct = type(stream_reader) is _Reader  # nobody has changed how it is fed
         self._client_connected_cb = client_connected_cb
         self._task: Any = None  # of the callback, held while it runs
         self._transport: Any = None
@@ -72,7 +73,7 @@ class ProtocolCore(FlowCore):
 
     def hears(self) -> bool:
         """Say whether data may come by `hear`."""
-        return self._core is not None and type(self).data_received is _OUR_FEED
+        return self._direct and type(self).data_received is _OUR_FEED
 
     def hear(self, data: Any) -> None:
         """Feed the reader."""
@@ -144,7 +145,7 @@ def _is_over_ssl(transport: Any) -> bool:
     return transport.get_extra_info("sslcontext") is not None
 
 
-class StreamReaderProtocol(ProtocolCore, asyncio.StreamReaderProtocol):  # type: ignore[misc]
+class StreamReaderProtocol(ProtocolCore, asyncio.StreamReaderProtocol):
     """The protocol that feeds a `StreamReader`, for use with ``loop.create_connection``.
 
     With `client_connected_cb` it is a server's: that is called with the reader and a writer when

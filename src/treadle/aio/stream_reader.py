@@ -45,7 +45,7 @@ class ReaderCore(StreamBuffer):
         self._eof = False  # nothing more will be fed
         self._waiter: Any = None  # future of the read that waits
         self._wanted = 1  # bytes in the buffer that it waits for
-        self._exception: Any = None
+        self._exception: BaseException | None = None
         self._transport: Any = None  # None also when it cannot be paused
         self._paused = False  # we paused the transport
         self._source_traceback: Any = None
@@ -388,9 +388,7 @@ class ReadUntil(Reading):
             return reader.take(end)
         if self.number > reader._low:
             self.mark = self.number
-            return self.overrun(
-                reader, -1, "Separator is not found, and chunk exceed the limit"
-            )
+            return self.overrun(reader, -1, "Separator is not found, and chunk exceed the limit")
         return self.ended(reader) if reader._eof else None
 
     def look(self, reader: ReaderCore) -> int:
