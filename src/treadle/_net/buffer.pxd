@@ -33,4 +33,5 @@ cdef class DatagramBuffer(Marks):
 
 
 cpdef flat(data)
+cpdef as_piece(data)
 cpdef bytes as_bytes(data)

@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-__all__ = ["DEFAULT_HIGH", "DatagramBuffer", "Marks", "WriteBuffer", "as_bytes", "flat"]
+__all__ = [
+    "DEFAULT_HIGH",
+    "DatagramBuffer",
+    "Marks",
+    "WriteBuffer",
+    "as_bytes",
+    "as_piece",
+    "flat",
+]
 
 DEFAULT_HIGH = 64 * 1024  # bytes; asyncio's default
 _LOW_FRACTION = 4  # low mark = high mark / 4 unless given
@@ -123,6 +131,15 @@ def flat(data: Any) -> Any:
     """Return a view of single bytes, or a copy where the memory is not contiguous."""
     view = memoryview(data)
     return view.cast("B") if view.c_contiguous else view.tobytes()
+
+
+def as_piece(data: Any) -> Any:
+    """Return what a user wants to write as `bytes` or a view of single bytes; or TypeError."""
+    if type(data) is bytes:
+        return data
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
+    return flat(data)
 
 
 def as_bytes(data: Any) -> bytes:

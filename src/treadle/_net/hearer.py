@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Hearer"]
+__all__ = ["Hearer", "as_hearer"]
 
 
 class Hearer:
@@ -21,3 +21,11 @@ class Hearer:
     def hear(self, data: Any) -> None:
         """Take bytes that arrived."""
         raise NotImplementedError
+
+
+def as_hearer(protocol: Any) -> Hearer | None:
+    """Return the protocol if it is one that hears, else None."""
+    if not isinstance(protocol, Hearer):
+        return None
+    hearer: Hearer = protocol
+    return hearer if hearer.hears() else None

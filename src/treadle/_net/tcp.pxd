@@ -2,8 +2,8 @@ cimport cython
 
 from treadle._core.invoke cimport invoke_method, invoke_method1
 from treadle._drivers.base cimport Connection, Driver
-from treadle._net.buffer cimport WriteBuffer, as_bytes, flat
-from treadle._net.hearer cimport Hearer
+from treadle._net.buffer cimport WriteBuffer, as_bytes, as_piece
+from treadle._net.hearer cimport Hearer, as_hearer
 from treadle._net.upper cimport Upper
 
 cdef int READ
@@ -47,7 +47,6 @@ cdef class StreamTransport(Connection):
     cdef receive_failed(self, exc)
     cdef send_ready(self)
 
-    cdef bint _ends(self) except -1
     cdef _lose(self, exc)
     cdef _attend(self, int interest)
     cdef _finish(self)

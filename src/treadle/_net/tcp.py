@@ -32,9 +32,9 @@ from typing import Any
 from treadle._core.invoke import invoke_method, invoke_method1
 from treadle._core.log import logger
 from treadle._drivers.base import READ, WRITE, Connection, Driver
-from treadle._net.buffer import DEFAULT_HIGH, WriteBuffer, as_bytes, flat
+from treadle._net.buffer import DEFAULT_HIGH, WriteBuffer, as_bytes, as_piece
 from treadle._net.failures import report, report_fatal
-from treadle._net.hearer import Hearer
+from treadle._net.hearer import Hearer, as_hearer
 from treadle._net.holding import hold, let_go
 from treadle._net.upper import Upper
 
@@ -197,8 +197,7 @@ class StreamTransport(Connection):
         self._enter(CLOSED)
         self._release()
         self._protocol = None
-        self._upper = None
-        self._hearer = None
+        self._upper = self._hearer = None
         server, self._server = self._server, None
         if server is not None:
             server._detach(self)
@@ -241,9 +240,7 @@ class StreamTransport(Connection):
         """Have `protocol` hear what happens from now on."""
         self._upper = None
         self._protocol = protocol
-        self._hearer = protocol if isinstance(protocol, Hearer) else None
-        if self._hearer is not None and not self._hearer.hears():
-            self._hearer = None
+        self._hearer = as_hearer(protocol)
         self.fills_buffer = isinstance(protocol, _BufferedProtocol)
 
     def bear(self, upper: Upper) -> None:
@@ -263,9 +260,6 @@ class StreamTransport(Connection):
 
     def is_closing(self) -> bool:
         """Say whether the transport is closed or about to be."""
-        return self._ends()
-
-    def _ends(self) -> bool:
         return self._state != OPEN
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -331,8 +325,8 @@ class StreamTransport(Connection):
         try:
             if self._hearer is not None:
                 self._hearer.hear(data)
-                return
-            invoke_method1(self._context, self._protocol, "data_received", data)
+            else:
+                invoke_method1(self._context, self._protocol, "data_received", data)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
@@ -401,16 +395,11 @@ class StreamTransport(Connection):
         self._write(data)
 
     def _write(self, data: Any) -> None:
-        if not isinstance(data, (bytes, bytearray, memoryview)):
-            raise TypeError(
-                f"data argument must be a bytes-like object, not {type(data).__name__!r}"
-            )
+        data = as_piece(data)
         if self._eof_sent:
             raise RuntimeError("Cannot call write() after write_eof()")
         if self._drained is not None:
             raise RuntimeError("unable to write; sendfile is in progress")
-        if type(data) is not bytes:
-            data = flat(data)
         size = len(data)
         if size == 0:
             return

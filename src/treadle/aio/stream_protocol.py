@@ -36,9 +36,10 @@ class ProtocolCore(FlowCore):
         FlowCore.__init__(self, loop)
         self._source_traceback = getattr(stream_reader, "_source_traceback", None)
         self._fed = stream_reader  # None when the connection is lost
-        self._core: ReaderCore | None = None  # the reader, if nobody has changed how it is fed
-        if type(stream_reader) is _Reader:
+        self._core: ReaderCore | None = None  # the reader, if it is one of ours
+        if isinstance(stream_reader, ReaderCore):
             self._core = stream_reader
+        self._direct = type(stream_reader) is _Reader  # nobody has changed how it is fed
         self._client_connected_cb = client_connected_cb
         self._task: Any = None  # of the callback, held while it runs
         self._transport: Any = None
@@ -63,26 +64,7 @@ class ProtocolCore(FlowCore):
         result = self._client_connected_cb(reader, writer)
         if type(result) is _Coroutine or coroutines.iscoroutine(result):
             self._task = self._loop.create_task(result)
-            self._task.add_done_callback(self._handled)
-
-    def _handled(self, task: Any) -> None:
-        """Hear that the user's coroutine is done: its failure is the end of the connection."""
-        transport = self._transport
-        if transport is None:
-            transport = _Gone()
-        if task.cancelled():
-            transport.close()
-            return
-        exc = task.exception()
-        if exc is not None:
-            self._loop.call_exception_handler(
-                {
-                    "message": "Unhandled exception in client_connected_cb",
-                    "exception": exc,
-                    "transport": self._transport,
-                }
-            )
-            transport.close()
+            self._task.add_done_callback(Ending(self._loop, transport))
 
     def data_received(self, data: Any) -> None:
         """Feed the reader."""
@@ -91,7 +73,7 @@ class ProtocolCore(FlowCore):
 
     def hears(self) -> bool:
         """Say whether data may come by `hear`."""
-        return self._core is not None and type(self).data_received is _OUR_FEED
+        return self._direct and type(self).data_received is _OUR_FEED
 
     def hear(self, data: Any) -> None:
         """Feed the reader."""
@@ -130,11 +112,28 @@ class ProtocolCore(FlowCore):
         self._replace_transport(writer.transport)
 
 
-class _Gone:
-    """Stands for a transport that is lost already."""
+class Ending:
+    """Hears that a user's coroutine is done: its failure is the end of the connection."""
 
-    def close(self) -> None:
-        """Do nothing."""
+    def __init__(self, loop: Any, transport: Any) -> None:
+        self.loop = loop
+        self.transport = transport
+
+    def __call__(self, task: Any) -> None:
+        if task.cancelled():
+            self.transport.close()
+            return
+        exc = task.exception()
+        if exc is None:
+            return
+        self.loop.call_exception_handler(
+            {
+                "message": "Unhandled exception in client_connected_cb",
+                "exception": exc,
+                "transport": self.transport,
+            }
+        )
+        self.transport.close()
 
 
 _OUR_FEED = ProtocolCore.data_received
@@ -146,12 +145,28 @@ def _is_over_ssl(transport: Any) -> bool:
     return transport.get_extra_info("sslcontext") is not None
 
 
-class StreamReaderProtocol(ProtocolCore, asyncio.StreamReaderProtocol):  # type: ignore[misc]
+class StreamReaderProtocol(ProtocolCore, asyncio.StreamReaderProtocol):
     """The protocol that feeds a `StreamReader`, for use with ``loop.create_connection``.
 
     With `client_connected_cb` it is a server's: that is called with the reader and a writer when
     the connection is made, and if it gives a coroutine, that runs as a task, which the protocol
     holds. An exception of it goes to the loop's exception handler and closes the connection.
+
+    >>> import asyncio, socket, treadle
+    >>> async def main():
+    ...     ours, theirs = socket.socketpair()
+    ...     reader = treadle.StreamReader()
+    ...     protocol = treadle.StreamReaderProtocol(reader)
+    ...     loop = asyncio.get_running_loop()
+    ...     transport, _ = await loop.create_connection(lambda: protocol, sock=ours)
+    ...     writer = treadle.StreamWriter(transport, protocol, reader, loop)
+    ...     with theirs:
+    ...         theirs.send(b"hello")
+    ...     print(await reader.read())
+    ...     writer.close()
+    ...     await writer.wait_closed()
+    >>> asyncio.run(main())
+    b'hello'
     """
 
     __module__ = "treadle"

@@ -1,5 +1,7 @@
 cimport cython
 
+from treadle._core.invoke cimport make_future
+from treadle._core.wheel cimport Wheel
 from treadle.aio.awaiting cimport Awaiting, start, swift
 from treadle.aio.pieces cimport as_count
 from treadle.aio.stream_buffer cimport StreamBuffer
@@ -7,7 +9,9 @@ from treadle.aio.stream_buffer cimport StreamBuffer
 cdef Py_ssize_t _MOST
 cdef object _HALF
 cdef object _IncompleteReadError
+cdef object _InvalidStateError
 cdef object _LimitOverrunError
+cdef object _Loop
 cdef object _OUR_READLINE
 
 
@@ -30,6 +34,10 @@ cdef class ReaderCore(StreamBuffer):
     cdef _pause_if_full(self)
     cdef resume_if_low(self)
     cdef resume(self)
+
+
+@cython.locals(wheel=Wheel)
+cdef new_future(loop)
 
 
 cdef class Reading(Awaiting):

@@ -20,7 +20,10 @@ import sys
 from asyncio import events, format_helpers
 from typing import Any
 
+from treadle._core.invoke import make_future
+from treadle._core.wheel import Wheel
 from treadle.aio.awaiting import Awaiting, start, swift
+from treadle.aio.loop import Loop
 from treadle.aio.pieces import as_count
 from treadle.aio.stream_buffer import StreamBuffer
 
@@ -29,7 +32,9 @@ __all__ = ["DEFAULT_LIMIT", "ReaderCore", "StreamReader"]
 DEFAULT_LIMIT = 2**16  # bytes; asyncio's
 _MOST = sys.maxsize
 _HALF = sys.maxsize // 2
+_Loop = Loop
 _IncompleteReadError = asyncio.IncompleteReadError
+_InvalidStateError = asyncio.InvalidStateError
 _LimitOverrunError = asyncio.LimitOverrunError
 
 
@@ -45,7 +50,7 @@ class ReaderCore(StreamBuffer):
         self._eof = False  # nothing more will be fed
         self._waiter: Any = None  # future of the read that waits
         self._wanted = 1  # bytes in the buffer that it waits for
-        self._exception: Any = None
+        self._exception: BaseException | None = None
         self._transport: Any = None  # None also when it cannot be paused
         self._paused = False  # we paused the transport
         self._source_traceback: Any = None
@@ -135,10 +140,15 @@ class ReaderCore(StreamBuffer):
         return self._eof and not self.size()
 
     def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
+        waiter = self._waiter
+        if waiter is None:
+            return
+        self._waiter = None
         self._wanted = 1
-        if waiter is not None and not waiter.done():
+        try:
             waiter.set_result(None)
+        except _InvalidStateError:
+            pass  # its task was cancelled, and has not heard of it yet
 
     def _pause_if_full(self) -> None:
         if self._transport is None or self._paused or self.size() <= self._high:
@@ -241,6 +251,14 @@ async def _next_line(reader: Any) -> bytes:
     return line
 
 
+def new_future(loop: Any) -> Any:
+    """Do what ``loop.create_future()`` does; on a loop of ours as it is, by a C call."""
+    if type(loop) is _Loop:
+        wheel: Wheel = loop
+        return make_future(wheel._future_keywords)
+    return loop.create_future()
+
+
 class Reading(Awaiting):
     """One read. `owner` is the reader; the other fields are explained by the derived classes."""
 
@@ -288,7 +306,7 @@ class Reading(Awaiting):
     def wait(self, reader: ReaderCore) -> Any:
         """Wait for as many bytes as make another attempt worth while."""
         reader.settle()
-        waiter = reader._loop.create_future()
+        waiter = new_future(reader._loop)
         reader._waiter = waiter
         reader._wanted = self.wanted()
         return self.wait_for(waiter)
@@ -388,9 +406,7 @@ class ReadUntil(Reading):
             return reader.take(end)
         if self.number > reader._low:
             self.mark = self.number
-            return self.overrun(
-                reader, -1, "Separator is not found, and chunk exceed the limit"
-            )
+            return self.overrun(reader, -1, "Separator is not found, and chunk exceed the limit")
         return self.ended(reader) if reader._eof else None
 
     def look(self, reader: ReaderCore) -> int:

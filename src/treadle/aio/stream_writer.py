@@ -77,11 +77,11 @@ class WriterCore:
         """Write several pieces of bytes."""
         self._lower.writelines(data)
 
-    def write_eof(self) -> None:
+    def write_eof(self) -> Any:
         """Tell the peer, after what is buffered, that nothing more will come."""
         return self._lower.write_eof()
 
-    def can_write_eof(self) -> bool:
+    def can_write_eof(self) -> Any:
         """Say whether the transport can do `write_eof`."""
         return self._lower.can_write_eof()
 
@@ -99,13 +99,13 @@ class WriterCore:
 
     # the end -------------------------------------------------------------------------------
 
-    def close(self) -> None:
+    def close(self) -> Any:
         """Close the connection when what is buffered is sent; see `wait_closed`."""
         return self._lower.close()
 
     def is_closing(self) -> bool:
         """Say whether the connection is closed, or about to be."""
-        return self._lower.is_closing()
+        return self.ends()
 
     def wait_closed(self) -> Any:
         """Wait until the connection is lost; raises what it was lost with.
@@ -166,7 +166,7 @@ class WriterCore:
     def ends(self) -> bool:
         """Like `is_closing`."""
         if self._stream is not None:
-            return self._stream._ends()
+            return self._stream._state != 0  # 0: open, as in `StreamTransport`
         ends: bool = self._lower.is_closing()
         return ends
 
@@ -206,7 +206,7 @@ class Drain(Awaiting):
 
     def go_on(self, writer: WriterCore) -> Any:
         """Be done if there is room, or wait."""
-        flow: FlowCore = writer._flow
+        flow: Any = writer._flow
         if flow._connection_lost:
             raise ConnectionResetError("Connection lost")
         if not flow._paused:
@@ -216,7 +216,7 @@ class Drain(Awaiting):
     def abandon(self) -> None:
         """Take the future back."""
         if self.waiter is not None:
-            writer: WriterCore = self.owner
+            writer: Any = self.owner
             writer._flow.remove_drain(self.waiter)
 
 
@@ -230,14 +230,14 @@ class WaitClosed(Awaiting):
     def begin(self) -> Any:
         """Be done if it is, or wait."""
         writer: WriterCore = self.owner
-        flow: FlowCore = writer._flow
+        flow: Any = writer._flow
         if flow._connection_lost:
             return self.outcome(flow)
         return self.wait_for(flow.add_close())
 
     def resume(self) -> Any:
         """Go on when the connection is lost."""
-        writer: WriterCore = self.owner
+        writer: Any = self.owner
         self.abandon()
         self.waited()
         return self.outcome(writer._flow)
@@ -249,7 +249,7 @@ class WaitClosed(Awaiting):
 
     def abandon(self) -> None:
         """Take the future back."""
-        writer: WriterCore = self.owner
+        writer: Any = self.owner
         writer._flow.remove_close(self.waiter)
 
 
@@ -273,10 +273,26 @@ async def _wait_for_close(protocol: Any, writer: Any) -> None:
     await protocol._get_close_waiter(writer)
 
 
-class StreamWriter(WriterCore, asyncio.StreamWriter):  # type: ignore[misc]
+class StreamWriter(WriterCore, asyncio.StreamWriter):
     """Writes bytes to a stream; `open_connection` and `start_server` make them.
 
     One that is forgotten without `close` closes the connection, and says so with a ResourceWarning.
+
+    >>> import asyncio, treadle
+    >>> async def shout(reader, writer):
+    ...     writer.writelines([(await reader.read()).upper(), b"!"])
+    ...     await writer.drain()
+    ...     writer.close()
+    >>> async def main():
+    ...     async with await treadle.start_server(shout, "127.0.0.1", 0) as server:
+    ...         reader, writer = await treadle.open_connection(*server.sockets[0].getsockname())
+    ...         writer.write(b"hello")
+    ...         writer.write_eof()
+    ...         print(await reader.read())
+    ...         writer.close()
+    ...         await writer.wait_closed()
+    >>> asyncio.run(main())
+    b'HELLO!'
     """
 
     __module__ = "treadle"

@@ -77,7 +77,20 @@ async def start_server(
 
     `client_connected_cb` is called with a reader and a writer for each connection. If it gives a
     coroutine, that runs as a task; an exception of it goes to the loop's exception handler, and
-    closes the connection. `limit`, in bytes, is the readers'. For an example see `open_connection`.
+    closes the connection. `limit`, in bytes, is the readers'.
+
+    >>> import asyncio, treadle
+    >>> async def greet(reader, writer):
+    ...     writer.write(b"hello\\n")
+    ...     writer.close()
+    >>> async def main():
+    ...     async with await treadle.start_server(greet, "127.0.0.1", 0) as server:
+    ...         reader, writer = await treadle.open_connection(*server.sockets[0].getsockname())
+    ...         print(await reader.readline())
+    ...         writer.close()
+    ...         await writer.wait_closed()
+    >>> asyncio.run(main())
+    b'hello\\n'
     """
     loop = get_running_loop()
     factory = _Factory(client_connected_cb, limit, loop)
@@ -87,7 +100,22 @@ async def start_server(
 async def open_unix_connection(
     path: Any = None, *, limit: int = DEFAULT_LIMIT, **kwds: Any
 ) -> tuple[StreamReader, StreamWriter]:
-    """Like `open_connection`, with what ``loop.create_unix_connection`` takes."""
+    """Like `open_connection`, with what ``loop.create_unix_connection`` takes.
+
+    >>> import asyncio, os, tempfile, treadle
+    >>> async def greet(reader, writer):
+    ...     writer.write(b"hello")
+    ...     writer.close()
+    >>> async def main(path):
+    ...     async with await treadle.start_unix_server(greet, path):
+    ...         reader, writer = await treadle.open_unix_connection(path)
+    ...         print(await reader.read())
+    ...         writer.close()
+    ...         await writer.wait_closed()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     asyncio.run(main(os.path.join(folder, "socket")))
+    b'hello'
+    """
     loop = get_running_loop()
     reader, protocol = _pair(limit, loop)
     transport, _ = await loop.create_unix_connection(lambda: protocol, path, **kwds)
@@ -97,7 +125,22 @@ async def open_unix_connection(
 async def start_unix_server(
     client_connected_cb: Any, path: Any = None, *, limit: int = DEFAULT_LIMIT, **kwds: Any
 ) -> Any:
-    """Like `start_server`, with what ``loop.create_unix_server`` takes."""
+    """Like `start_server`, with what ``loop.create_unix_server`` takes.
+
+    >>> import asyncio, os, tempfile, treadle
+    >>> async def greet(reader, writer):
+    ...     writer.write(b"hello")
+    ...     writer.close()
+    >>> async def main(path):
+    ...     async with await treadle.start_unix_server(greet, path):
+    ...         reader, writer = await treadle.open_unix_connection(path)
+    ...         print(await reader.read())
+    ...         writer.close()
+    ...         await writer.wait_closed()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     asyncio.run(main(os.path.join(folder, "socket")))
+    b'hello'
+    """
     loop = get_running_loop()
     factory = _Factory(client_connected_cb, limit, loop)
     return await loop.create_unix_server(factory, path, **kwds)
