@@ -194,6 +194,8 @@ def test_every_public_name_is_documented_by_an_example_that_runs(name):
     value = getattr(treadle, name)
     if not inspect.isclass(value) and not callable(value):
         return
+    if value.__module__.startswith("asyncio"):  # asyncio's own, under our name as well
+        return
     assert inspect.getdoc(value)
     finder = doctest.DocTestFinder(recurse=False)
     examples = [

@@ -12,6 +12,7 @@ import enum
 from typing import Any
 
 from treadle.aio.conditions import Condition
+from treadle.aio.stand_in import StandIn
 
 __all__ = ["Barrier"]
 
@@ -25,7 +26,7 @@ class _State(enum.Enum):
     BROKEN = "broken"
 
 
-class Barrier(asyncio.Barrier):
+class Barrier(asyncio.Barrier, StandIn):
     """Lets tasks through when `parties` of them have come.
 
     >>> import asyncio, treadle

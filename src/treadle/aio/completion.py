@@ -1,3 +1,4 @@
+# cython: binding=True
 """Completion: awaitables in the order in which they are done.
 
 The iterator keeps what is done in a queue of its own, and hands it to whoever asks first. It never
@@ -92,7 +93,8 @@ class Completion:
                 await waiter
             except BaseException:
                 if waiter.cancelled():
-                    self._waiters.remove(waiter)
+                    if waiter in self._waiters:  # `_wake` takes out those that it passes over
+                        self._waiters.remove(waiter)
                 elif self._done:
                     self._wake()  # what woke us belongs to somebody else
                 raise

@@ -7,12 +7,13 @@ import asyncio
 from treadle.aio.condition_core import ConditionCore
 from treadle.aio.lock_core import LockCore
 from treadle.aio.loopbound import face
+from treadle.aio.stand_in import StandIn
 
 __all__ = ["Condition", "Lock"]
 
 
 @face
-class Lock(LockCore, asyncio.Lock):
+class Lock(LockCore, asyncio.Lock, StandIn):
     """A lock: one task at a time has it; those who wait get it in the order in which they came.
 
     >>> import asyncio, treadle
@@ -34,7 +35,7 @@ class Lock(LockCore, asyncio.Lock):
 
 
 @face
-class Condition(ConditionCore, asyncio.Condition):  # type: ignore[misc]
+class Condition(ConditionCore, asyncio.Condition, StandIn):  # type: ignore[misc]
     """Lets tasks wait for a change that other tasks notify them of, with a lock around both.
 
     The lock is a new one, or the one given.

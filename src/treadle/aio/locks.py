@@ -12,12 +12,13 @@ from treadle.aio.barriers import Barrier
 from treadle.aio.conditions import Condition, Lock
 from treadle.aio.lock_core import EventCore, SemaphoreCore
 from treadle.aio.loopbound import face
+from treadle.aio.stand_in import StandIn
 
 __all__ = ["Barrier", "BoundedSemaphore", "Condition", "Event", "Lock", "Semaphore"]
 
 
 @face
-class Event(EventCore, asyncio.Event):
+class Event(EventCore, asyncio.Event, StandIn):
     """Something that happens once: tasks wait until it is set, and from then on go through.
 
     >>> import asyncio, treadle
@@ -36,7 +37,7 @@ class Event(EventCore, asyncio.Event):
 
 
 @face
-class Semaphore(SemaphoreCore, asyncio.Semaphore):
+class Semaphore(SemaphoreCore, asyncio.Semaphore, StandIn):
     """Lets `value` tasks in at a time; those who wait get in in the order in which they came.
 
     >>> import asyncio, treadle
@@ -59,7 +60,7 @@ class Semaphore(SemaphoreCore, asyncio.Semaphore):
 
 
 @face
-class BoundedSemaphore(Semaphore, asyncio.BoundedSemaphore):
+class BoundedSemaphore(Semaphore, asyncio.BoundedSemaphore, StandIn):
     """A semaphore that notices when it is released more often than it was acquired.
 
     >>> import treadle

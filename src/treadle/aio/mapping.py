@@ -26,6 +26,7 @@ from types import AsyncGeneratorType, TracebackType
 from typing import Any, Generic, TypeVar, cast
 
 from treadle.aio.progress import Bar, make_bar
+from treadle.aio.tasks import wait
 
 __all__ = ["Mapping", "awaited_to_the_end"]
 
@@ -39,7 +40,7 @@ async def awaited_to_the_end(futures: Iterable[asyncio.Future[Any]]) -> None:
     cancelled: asyncio.CancelledError | None = None
     while pending:
         try:
-            _, pending = await asyncio.wait(pending)
+            _, pending = await wait(pending)
         except asyncio.CancelledError as error:
             cancelled = error
             pending = {future for future in pending if not future.done()}

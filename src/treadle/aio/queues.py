@@ -13,12 +13,13 @@ from typing import Any
 
 from treadle.aio.loopbound import face
 from treadle.aio.queue_core import QueueCore, set_kind
+from treadle.aio.stand_in import StandIn
 
 __all__ = ["LifoQueue", "PriorityQueue", "Queue"]
 
 
 @face
-class Queue(QueueCore, asyncio.Queue):  # type: ignore[type-arg]
+class Queue(QueueCore, asyncio.Queue, StandIn):  # type: ignore[type-arg]
     """A queue between tasks: first in, first out.
 
     With a `maxsize` above 0, ``await put(item)`` waits while that many items are in it.
@@ -61,7 +62,7 @@ class Queue(QueueCore, asyncio.Queue):  # type: ignore[type-arg]
 
 
 @face
-class PriorityQueue(Queue, asyncio.PriorityQueue):  # type: ignore[type-arg]
+class PriorityQueue(Queue, asyncio.PriorityQueue, StandIn):  # type: ignore[type-arg]
     """A queue that gives the smallest item first; a usual item is ``(priority, data)``.
 
     >>> import treadle
@@ -85,7 +86,7 @@ class PriorityQueue(Queue, asyncio.PriorityQueue):  # type: ignore[type-arg]
 
 
 @face
-class LifoQueue(Queue, asyncio.LifoQueue):  # type: ignore[type-arg]
+class LifoQueue(Queue, asyncio.LifoQueue, StandIn):  # type: ignore[type-arg]
     """A queue that gives the newest item first.
 
     >>> import treadle

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeAlias, TypeVar, overload
 
+from treadle.aio.tasks import sleep
+
 __all__ = ["retry"]
 
 P = ParamSpec("P")
@@ -123,7 +125,7 @@ def retry(
             return state.outcome.result()
 
         retrying = tenacity.AsyncRetrying(
-            sleep=asyncio.sleep,
+            sleep=sleep,
             stop=exhausted,
             wait=waits,
             retry=again,

@@ -1,3 +1,4 @@
+# cython: binding=True
 """Sleeping: a task that lets others run, or waits for a while.
 
 `sleep` returns a coroutine by registration: a small object that does by hand what the compiler
@@ -8,7 +9,9 @@ so it costs one object and two calls.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
+import sys
 import warnings
 from collections.abc import Coroutine
 from typing import Any
@@ -132,3 +135,11 @@ def sleep(delay: float, result: Any = None) -> Nap:
     nap._result = result
     nap._handle = nap._future = nap._waiter = None
     return nap
+
+
+# As for asyncio's, which is an ``async def``, `iscoroutinefunction` says yes: so a test that
+# patches it gets an AsyncMock.
+if sys.version_info >= (3, 12):
+    inspect.markcoroutinefunction(sleep)
+else:
+    sleep._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]

@@ -17,6 +17,7 @@ from types import CoroutineType
 from typing import Any
 
 from treadle._net.tcp import StreamTransport
+from treadle.aio.stand_in import StandIn
 from treadle.aio.stream_flow import FlowCore
 from treadle.aio.stream_reader import ReaderCore, StreamReader
 from treadle.aio.stream_writer import StreamWriter
@@ -145,7 +146,7 @@ def _is_over_ssl(transport: Any) -> bool:
     return transport.get_extra_info("sslcontext") is not None
 
 
-class StreamReaderProtocol(ProtocolCore, asyncio.StreamReaderProtocol):
+class StreamReaderProtocol(ProtocolCore, asyncio.StreamReaderProtocol, StandIn):
     """The protocol that feeds a `StreamReader`, for use with ``loop.create_connection``.
 
     With `client_connected_cb` it is a server's: that is called with the reader and a writer when

@@ -25,6 +25,7 @@ from treadle._core.wheel import Wheel
 from treadle.aio.awaiting import Awaiting, start, swift
 from treadle.aio.loop import Loop
 from treadle.aio.pieces import as_count
+from treadle.aio.stand_in import StandIn
 from treadle.aio.stream_buffer import StreamBuffer
 
 __all__ = ["DEFAULT_LIMIT", "ReaderCore", "StreamReader"]
@@ -509,7 +510,7 @@ for _kind in (ReadSome, ReadAll, ReadExactly, ReadUntil, ReadUntilAny, ReadLine,
     swift(_kind)
 
 
-class StreamReader(ReaderCore, asyncio.StreamReader):  # type: ignore[misc]
+class StreamReader(ReaderCore, asyncio.StreamReader, StandIn):  # type: ignore[misc]
     """Reads bytes from a stream; `open_connection` and `start_server` make them.
 
     `limit`, in bytes, bounds ``readline`` and ``readuntil`` and, doubled, what is received ahead

@@ -14,6 +14,7 @@ from typing import Any
 
 from treadle._net.tcp import StreamTransport
 from treadle.aio.awaiting import Awaiting, start, swift
+from treadle.aio.stand_in import StandIn
 from treadle.aio.stream_flow import FlowCore
 from treadle.aio.stream_reader import ReaderCore
 
@@ -273,7 +274,7 @@ async def _wait_for_close(protocol: Any, writer: Any) -> None:
     await protocol._get_close_waiter(writer)
 
 
-class StreamWriter(WriterCore, asyncio.StreamWriter):
+class StreamWriter(WriterCore, asyncio.StreamWriter, StandIn):
     """Writes bytes to a stream; `open_connection` and `start_server` make them.
 
     One that is forgotten without `close` closes the connection, and says so with a ResourceWarning.

@@ -27,6 +27,7 @@ from typing import Any
 from treadle._core.invoke import exception_of, hear_of_end
 from treadle.aio.finished import Entry, Finished, Scope, entry_of
 from treadle.aio.shortcuts import current_task_of, new_future, spawn
+from treadle.aio.stand_in import StandIn
 
 __all__ = ["TaskGroup", "TaskGroupCore"]
 
@@ -245,7 +246,7 @@ def _is_base_error(exc: BaseException | None) -> bool:
     return isinstance(exc, (SystemExit, KeyboardInterrupt))
 
 
-class TaskGroup(TaskGroupCore, asyncio.TaskGroup):
+class TaskGroup(TaskGroupCore, asyncio.TaskGroup, StandIn):
     """Run tasks that are all done when the block ends; `async with TaskGroup() as group:`.
 
     When a task fails, the others and the block are cancelled, and what was raised comes out of the

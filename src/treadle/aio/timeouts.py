@@ -27,6 +27,7 @@ from typing import Any
 
 from treadle.aio.finished import Entry, Finished, Scope, entry_of
 from treadle.aio.shortcuts import alarm_at, cancel_alarm, current_task_of, time_of
+from treadle.aio.stand_in import StandIn
 
 __all__ = ["Timeout", "TimeoutCore", "timeout", "timeout_at"]
 
@@ -186,7 +187,7 @@ def scope_of(delay: float | None) -> TimeoutCore:
     return scope
 
 
-class Timeout(TimeoutCore, asyncio.Timeout):  # type: ignore[misc]
+class Timeout(TimeoutCore, asyncio.Timeout, StandIn):  # type: ignore[misc]
     """The asynchronous context manager that `timeout` and `timeout_at` return.
 
     `when` is the deadline in seconds on the loop's clock, None for none. `reschedule` moves it,
