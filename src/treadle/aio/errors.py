@@ -15,6 +15,16 @@ if hasattr(asyncio, "QueueShutDown"):
 else:
 
     class QueueShutDown(Exception):  # type: ignore[no-redef]  # asyncio's name
-        """A queue that was shut down was asked to take, or had nothing left to give."""
+        """A queue that was shut down was asked to take, or had nothing left to give.
+
+        >>> import treadle
+        >>> queue = treadle.Queue()
+        >>> queue.shutdown()
+        >>> try:
+        ...     queue.put_nowait("late")
+        ... except treadle.QueueShutDown:
+        ...     print("closed")
+        closed
+        """
 
         __module__ = "treadle"
