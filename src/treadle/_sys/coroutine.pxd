@@ -8,19 +8,6 @@ cdef extern from *:
     typedef int (*treadle_advancer)(PyObject *, PyObject **);
     static treadle_advancer treadle_advance_by = NULL;  /* set once, by the only includer */
 
-    /* Ends an iteration with a value, which may be a tuple or an exception itself. */
-    static void treadle_stop_with(PyObject *value) {
-        PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value);
-        if (stop == NULL) {
-            return;
-        }
-    #if PY_VERSION_HEX >= 0x030C0000
-        PyErr_SetRaisedException(stop);
-    #else
-        PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(stop)), stop, NULL);
-    #endif
-    }
-
     /* The same for the interpreter, which takes the value out at once and drops the exception. It is
        a StopIteration with a deallocator of its own, which keeps one for the next time. */
     static PyTypeObject treadle_Stop = {
@@ -142,7 +129,6 @@ cdef extern from *:
     """
     object method_of "treadle_method_of" (object kind, object method)  # `kind` derives from its own
     ctypedef int (*advancer "treadle_advancer")(PyObject *, PyObject **) except -1
-    void stop_with "treadle_stop_with" (object value) except *  # raises StopIteration
     ctypedef int (*recycler "treadle_recycler")(PyObject *) noexcept  # only drops references
     int resume_by "treadle_resume_by" (
         PyTypeObject *kind, advancer advance, recycler recycle) except -1
