@@ -8,42 +8,53 @@ cdef extern from *:
     typedef int (*treadle_advancer)(PyObject *, PyObject **);
     static treadle_advancer treadle_advance_by = NULL;  /* set once, by the only includer */
 
-    /* The same for the interpreter, which takes the value out at once and drops the exception. It is
-       a StopIteration with a deallocator of its own, which keeps one for the next time. */
+    /* Gives an answer to the interpreter, which takes it out of the exception and drops that. It is
+       a StopIteration with a deallocator of its own, which keeps one, empty, for the next time. One
+       that somebody has put something into (a traceback, a context, an attribute) is not kept, and
+       as long as somebody refers to it, it is not here. Like any exception it is known to the cycle
+       collector while it lives: a trace function or a caller of `next` may hold it. */
     static PyTypeObject treadle_Stop = {
         PyVarObject_HEAD_INIT(NULL, 0)
         .tp_name = "treadle.StopIteration",
         .tp_flags = Py_TPFLAGS_DEFAULT,
     };
-    static PyObject *treadle_spare_stop = NULL;  /* its count of references is 0 */
+    static PyObject *treadle_spare_stop = NULL;  /* untracked; its count of references is 0 */
 
+    static int treadle_stop_is_blank(PyStopIterationObject *stop) {  /* all but the value */
+        return stop->args != NULL && PyTuple_GET_SIZE(stop->args) == 0  /* NULL: a cycle was broken */
+            && stop->dict == NULL && stop->traceback == NULL && stop->context == NULL
+            && stop->cause == NULL && stop->notes == NULL && !stop->suppress_context;
+    }
     static void treadle_stop_dealloc(PyObject *self) {
         PyStopIterationObject *stop = (PyStopIterationObject *)self;
-        if (treadle_spare_stop != NULL || stop->dict != NULL || stop->traceback != NULL
-                || stop->context != NULL || stop->cause != NULL || stop->notes != NULL) {
+        if (treadle_spare_stop != NULL || !treadle_stop_is_blank(stop)) {
             ((PyTypeObject *)PyExc_StopIteration)->tp_dealloc(self);
             return;
         }
         PyObject_GC_UnTrack(self);
         treadle_spare_stop = self;
-        Py_CLEAR(stop->value);
+        Py_CLEAR(stop->value);  /* last: its destructor may use the spare */
     }
-    static void treadle_stop_at_once(PyObject *value) {  /* takes the reference */
-        PyObject *stop = treadle_spare_stop;
+    static PyObject *treadle_take_stop(void) {
+        PyObject *stop = treadle_spare_stop, *nothing;
         if (stop != NULL) {
             treadle_spare_stop = NULL;
             PyObject_Init(stop, &treadle_Stop);
-        } else {
-            PyObject *nothing = PyTuple_New(0);
-            if (nothing != NULL) {
-                stop = treadle_Stop.tp_new(&treadle_Stop, nothing, NULL);
-                Py_DECREF(nothing);
-            }
-            if (stop == NULL) {
-                Py_DECREF(value);
-                return;
-            }
-            PyObject_GC_UnTrack(stop);  /* it lives no longer than this resumption */
+            PyObject_GC_Track(stop);
+            return stop;
+        }
+        nothing = PyTuple_New(0);
+        if (nothing != NULL) {
+            stop = treadle_Stop.tp_new(&treadle_Stop, nothing, NULL);
+            Py_DECREF(nothing);
+        }
+        return stop;
+    }
+    static void treadle_stop_with(PyObject *value) {  /* takes the reference */
+        PyObject *stop = treadle_take_stop();
+        if (stop == NULL) {
+            Py_DECREF(value);
+            return;
         }
         Py_XSETREF(((PyStopIterationObject *)stop)->value, value);
     #if PY_VERSION_HEX >= 0x030C0000
@@ -64,7 +75,7 @@ cdef extern from *:
         if (found == Py_None) {
             Py_DECREF(found);  /* for None no exception is needed */
         } else {
-            treadle_stop_at_once(found);
+            treadle_stop_with(found);
         }
         return NULL;
     }
