@@ -263,6 +263,22 @@ def test_an_item_is_let_go_of_when_it_was_got():
     assert treadle.run(main()) is None
 
 
+def test_an_item_is_let_go_of_with_the_operation_that_gave_it():
+    class Item:
+        pass
+
+    async def main():
+        item = Item()
+        watch = weakref.ref(item)
+        operation = filled(treadle.Queue(), item).get()
+        del item
+        await operation
+        del operation
+        return watch()
+
+    assert treadle.run(main()) is None
+
+
 def answer_of(item):
     """Return the exception in which a caller of `next` gets an item of a queue."""
     operation = filled(treadle.Queue(), item).get()
