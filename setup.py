@@ -43,7 +43,6 @@ MODULES = [
     "_net/upper",
     "aio/completion",
     "aio/condition_core",
-    "aio/finished",
     "aio/gathering",
     "aio/lock_core",
     "aio/loopbound",
@@ -67,7 +66,6 @@ NATIVE = [
     "_core/ready",
     "_drivers/address",
     "_net/scratch",
-    "aio/awaiting",
     "aio/operation",
     "aio/pieces",
 ]

@@ -98,14 +98,49 @@ def test_it_can_be_entered_by_an_exit_stack(side, kind):
 def test_nothing_is_taken_before_acquire_is_awaited(side, kind):
     async def main():
         made = getattr(side, kind)()
-        acquiring, entering = made.acquire(), made.__aenter__()
+        acquiring = made.acquire()
         assert not made.locked()
         acquiring.close()
-        entering.close()
         task = asyncio.create_task(made.acquire())
         task.cancel()
         await asyncio.wait([task])
         assert not made.locked()
+
+    treadle.run(main())
+
+
+@each_entered
+def test_ours_is_entered_in_the_call_when_it_is_free(kind):
+    async def main():
+        made = getattr(treadle, kind)()
+        entering = made.__aenter__()
+        assert made.locked()
+        late = asyncio.create_task(made.__aenter__())
+        await entering
+        await settle()
+        assert not late.done()
+        late.cancel()
+        await asyncio.wait([late])
+        await made.__aexit__(None, None, None)
+        assert not made.locked()
+
+    treadle.run(main())
+
+
+@each_entered
+def test_who_waits_goes_before_who_enters(kind):
+    async def main():
+        made = getattr(treadle, kind)()
+        await made.acquire()
+        first = asyncio.create_task(made.acquire())
+        await settle()
+        made.release()  # the first is awake and has not run
+        second = asyncio.create_task(made.__aenter__())
+        await settle()
+        assert first.done()
+        assert not second.done()
+        second.cancel()
+        await asyncio.wait([second])
 
     treadle.run(main())
 

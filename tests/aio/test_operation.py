@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import collections.abc
 import gc
+import sys
+import threading
 import warnings
 import weakref
 
@@ -259,3 +261,144 @@ def test_an_item_is_let_go_of_when_it_was_got():
         return watch()
 
     assert treadle.run(main()) is None
+
+
+def test_an_item_is_let_go_of_with_the_operation_that_gave_it():
+    class Item:
+        pass
+
+    async def main():
+        item = Item()
+        watch = weakref.ref(item)
+        operation = filled(treadle.Queue(), item).get()
+        del item
+        await operation
+        del operation
+        return watch()
+
+    assert treadle.run(main()) is None
+
+
+def answer_of(item):
+    """Return the exception in which a caller of `next` gets an item of a queue."""
+    operation = filled(treadle.Queue(), item).get()
+    try:
+        next(operation)
+    except StopIteration as stopped:
+        return stopped
+    raise AssertionError("it waits")
+
+
+def test_an_answer_that_was_kept_stays_what_it_is():
+    kept = [answer_of(number) for number in range(3)]
+    assert [answer.value for answer in kept] == [0, 1, 2]
+
+
+def test_what_was_put_into_an_answer_is_not_in_the_next():
+    first = answer_of("first")
+    first.note = first.args = ("mine",)
+    first.__cause__ = ZeroDivisionError()
+    del first
+    second = answer_of("second")
+    assert not hasattr(second, "note")
+    assert second.__cause__ is None
+    assert "mine" not in second.args
+
+
+def test_a_trace_function_may_keep_and_change_answers():
+    seen = []
+
+    def trace(frame, event, argument):
+        mine = frame.f_code is main.__code__ and event == "exception"
+        if mine and getattr(argument[1], "value", None) is not None:
+            argument[1].args = ("traced",)
+            seen.append(argument[1])
+        return trace
+
+    async def main():
+        queue, found = treadle.Queue(), []
+        for number in range(6):
+            await queue.put((number,))
+            found.append(await queue.get())
+            if number == 3:
+                sys.settrace(None)
+        return found
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        found = treadle.run(main())
+    finally:
+        sys.settrace(before)
+    assert found == [(number,) for number in range(6)]
+    assert [answer.value for answer in seen] == found[: len(seen)]
+    seen.clear()
+    assert "traced" not in answer_of("item").args
+
+
+def test_an_answer_in_a_cycle_is_collected():
+    class Marker:
+        pass
+
+    marker = Marker()
+    watch = weakref.ref(marker)
+    answer = answer_of(marker)
+    answer.me = answer
+    del answer, marker
+    gc.collect()
+    assert watch() is None
+    assert repr(answer_of("next")).startswith("StopIteration(")
+
+
+def test_an_item_whose_end_gets_another_item_comes_out_right():
+    queue = treadle.Queue()
+    ends = []
+
+    class Item:
+        def __del__(self):
+            ends.append(answer_of("inner").value)
+
+    async def main():
+        for _ in range(3):
+            await queue.put(Item())
+            await queue.get()  # dropped at once
+            await queue.put("outer")
+            assert await queue.get() == "outer"
+
+    treadle.run(main())
+    assert ends == ["inner"] * 3
+
+
+def test_loops_in_several_threads_get_their_own_items():
+    wrong = []
+
+    async def main(name):
+        queue = treadle.Queue()
+        for number in range(500):
+            await queue.put((name, number))
+            if await queue.get() != (name, number):
+                wrong.append((name, number))
+
+    threads = [threading.Thread(target=treadle.run, args=(main(name),)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_turn_that_was_passed_is_given_up_by_close():
+    async def main():
+        operation = treadle.sleep(0)
+        assert operation.send(None) is None
+        assert operation.cr_await is None
+        operation.close()
+        with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
+            operation.send(None)
+
+    treadle.run(main())
+
+
+def test_entering_a_timeout_is_warned_of_when_it_was_never_awaited():
+    with pytest.warns(RuntimeWarning, match="'Timeout.__aenter__' was never awaited"):
+        treadle.Timeout(None).__aenter__()

@@ -6,7 +6,6 @@ cpdef object invoke_method1(object context, object owner, object name, object ar
 cpdef object invoke_method2(object context, object owner, object name, object first, object second)
 cpdef object make_future(dict keywords)
 cpdef object make_task(object coro, dict keywords)
-cpdef void give(object value) noexcept  # its exception is left pending on purpose
 cpdef object stepped_task(object callback)
 cpdef result_of(object task)
 cpdef exception_of(object task)

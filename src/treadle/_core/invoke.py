@@ -12,7 +12,6 @@ from typing import Any
 __all__ = [
     "current_context",
     "exception_of",
-    "give",
     "hear_of_end",
     "invoke_method",
     "invoke_method1",
@@ -56,14 +55,6 @@ def make_future(keywords: dict[str, Any]) -> asyncio.Future[Any]:
 def make_task(coro: Any, keywords: dict[str, Any]) -> asyncio.Task[Any]:
     """Make a task of asyncio's own class; `keywords` stays the caller's and is not changed."""
     return _Task(coro, **keywords)
-
-
-def give(value: Any) -> None:
-    """End an iterator, or a coroutine made by hand, with a result.
-
-    To be called in ``__next__``, with a bare ``raise StopIteration`` right behind it.
-    """
-    raise StopIteration(value)
 
 
 def stepped_task(callback: Any) -> Any:

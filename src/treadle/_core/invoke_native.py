@@ -30,7 +30,6 @@ from cython.cimports.treadle._sys.python import (
     PySet_Discard,
     copy_context,
     first_weakref,
-    set_pending_result,
     step_task,
 )
 
@@ -99,16 +98,6 @@ def make_task(coro, keywords: dict):
     if keywords is None:
         raise AttributeError("the loop has not been initialised: call super().__init__()")
     return PyObject_Call(_task_type, (coro,), keywords)
-
-
-def give(value):
-    """End an iterator, or a coroutine made by hand, with a result (see the plain twin).
-
-    The StopIteration is pending, and nobody has looked at it: the caller's bare ``raise
-    StopIteration`` in ``__next__`` then only returns. A raised one would get a traceback, with a
-    frame made for it, and so cost several times what the whole await does.
-    """
-    set_pending_result(value)
 
 
 def stepped_task(callback):

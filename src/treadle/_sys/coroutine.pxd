@@ -8,62 +8,56 @@ cdef extern from *:
     typedef int (*treadle_advancer)(PyObject *, PyObject **);
     static treadle_advancer treadle_advance_by = NULL;  /* set once, by the only includer */
 
-    /* Ends an iteration with a value, which may be a tuple or an exception itself. */
-    static void treadle_stop_with(PyObject *value) {
-        PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value);
-        if (stop == NULL) {
-            return;
-        }
-    #if PY_VERSION_HEX >= 0x030C0000
-        PyErr_SetRaisedException(stop);
-    #else
-        PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(stop)), stop, NULL);
-    #endif
-    }
+    /* The interpreter takes an answer out of a StopIteration and drops that. So one is used again
+       and again. It is an ordinary one, known to the cycle collector. It holds an answer only until
+       the operation that gave it ends, mostly right after. Others may have seen it (a trace function,
+       who calls `next`): if somebody still refers to it then, or has put something into it, it is
+       left to them. */
+    static PyStopIterationObject *treadle_spare_stop = NULL;  /* a reference of ours */
 
-    /* The same for the interpreter, which takes the value out at once and drops the exception. It is
-       a StopIteration with a deallocator of its own, which keeps one for the next time. */
-    static PyTypeObject treadle_Stop = {
-        PyVarObject_HEAD_INIT(NULL, 0)
-        .tp_name = "treadle.StopIteration",
-        .tp_flags = Py_TPFLAGS_DEFAULT,
-    };
-    static PyObject *treadle_spare_stop = NULL;  /* its count of references is 0 */
-
-    static void treadle_stop_dealloc(PyObject *self) {
-        PyStopIterationObject *stop = (PyStopIterationObject *)self;
-        if (treadle_spare_stop != NULL || stop->dict != NULL || stop->traceback != NULL
-                || stop->context != NULL || stop->cause != NULL || stop->notes != NULL) {
-            ((PyTypeObject *)PyExc_StopIteration)->tp_dealloc(self);
-            return;
-        }
-        PyObject_GC_UnTrack(self);
-        treadle_spare_stop = self;
-        Py_CLEAR(stop->value);
+    static int treadle_is_blank(PyStopIterationObject *stop) {  /* all but the value */
+        return Py_REFCNT(stop) == 1 && stop->dict == NULL && stop->traceback == NULL
+            && stop->context == NULL && stop->cause == NULL && stop->notes == NULL
+            && stop->args != NULL && PyTuple_GET_SIZE(stop->args) == 0 && !stop->suppress_context;
     }
-    static void treadle_stop_at_once(PyObject *value) {  /* takes the reference */
-        PyObject *stop = treadle_spare_stop;
-        if (stop != NULL) {
-            treadle_spare_stop = NULL;
-            PyObject_Init(stop, &treadle_Stop);
-        } else {
-            PyObject *nothing = PyTuple_New(0);
-            if (nothing != NULL) {
-                stop = treadle_Stop.tp_new(&treadle_Stop, nothing, NULL);
-                Py_DECREF(nothing);
-            }
+    static PyStopIterationObject *treadle_new_stop(void) {
+        PyTypeObject *kind = (PyTypeObject *)PyExc_StopIteration;
+        PyObject *nothing = PyTuple_New(0);
+        PyObject *stop = nothing == NULL ? NULL : kind->tp_new(kind, nothing, NULL);
+        Py_XDECREF(nothing);
+        return (PyStopIterationObject *)stop;
+    }
+    static void treadle_stop_with(PyObject *value) {  /* takes the reference */
+        PyStopIterationObject *stop = treadle_spare_stop, *last = NULL;
+        if (stop == NULL || stop->value != NULL || Py_REFCNT(stop) != 1) {
+            stop = treadle_new_stop();
             if (stop == NULL) {
                 Py_DECREF(value);
                 return;
             }
-            PyObject_GC_UnTrack(stop);  /* it lives no longer than this resumption */
+            last = treadle_spare_stop;
+            treadle_spare_stop = stop;
         }
-        Py_XSETREF(((PyStopIterationObject *)stop)->value, value);
+        stop->value = value;
+        Py_INCREF(stop);
+        Py_XDECREF(last);  /* a destructor that gives answers finds ours in use */
     #if PY_VERSION_HEX >= 0x030C0000
-        PyErr_SetRaisedException(stop);
+        PyErr_SetRaisedException((PyObject *)stop);
     #else
-        PyErr_Restore(Py_NewRef((PyObject *)&treadle_Stop), stop, NULL);
+        PyErr_Restore(Py_NewRef(PyExc_StopIteration), (PyObject *)stop, NULL);
     #endif
+    }
+    static inline void treadle_forget_answer(void) {
+        PyStopIterationObject *stop = treadle_spare_stop;
+        if (stop == NULL || stop->value == NULL) {
+            return;
+        }
+        if (treadle_is_blank(stop)) {
+            Py_CLEAR(stop->value);
+        } else {
+            treadle_spare_stop = NULL;
+            Py_DECREF(stop);
+        }
     }
     static PyObject *treadle_iternext(PyObject *self) {
         PyObject *found = NULL;
@@ -77,7 +71,7 @@ cdef extern from *:
         if (found == Py_None) {
             Py_DECREF(found);  /* for None no exception is needed */
         } else {
-            treadle_stop_at_once(found);
+            treadle_stop_with(found);
         }
         return NULL;
     }
@@ -115,18 +109,15 @@ cdef extern from *:
             Py_SET_REFCNT(self, 0);
             if (emptied && treadle_spare_count < TREADLE_SPARES) {
                 treadle_spares[treadle_spare_count++] = self;
+                treadle_forget_answer();
                 return;
             }
         }
         treadle_dealloc_by(self);
+        treadle_forget_answer();
     }
     static int treadle_resume_by(
             PyTypeObject *kind, treadle_advancer advance, treadle_recycler recycle) {
-        treadle_Stop.tp_base = (PyTypeObject *)PyExc_StopIteration;
-        treadle_Stop.tp_dealloc = treadle_stop_dealloc;
-        if (PyType_Ready(&treadle_Stop) < 0) {
-            return -1;
-        }
         treadle_advance_by = advance;
         treadle_recycle_by = recycle;
         treadle_dealloc_by = kind->tp_dealloc;
@@ -142,7 +133,6 @@ cdef extern from *:
     """
     object method_of "treadle_method_of" (object kind, object method)  # `kind` derives from its own
     ctypedef int (*advancer "treadle_advancer")(PyObject *, PyObject **) except -1
-    void stop_with "treadle_stop_with" (object value) except *  # raises StopIteration
     ctypedef int (*recycler "treadle_recycler")(PyObject *) noexcept  # only drops references
     int resume_by "treadle_resume_by" (
         PyTypeObject *kind, advancer advance, recycler recycle) except -1

@@ -56,17 +56,6 @@ cdef extern from *:
     static inline int treadle_raise_pending(void) {
         return -1;
     }
-    static inline void treadle_give(PyObject *value) {
-        if (!PyTuple_Check(value) && !PyExceptionInstance_Check(value)) {
-            PyErr_SetObject(PyExc_StopIteration, value);
-            return;
-        }
-        PyObject *ended = PyObject_CallOneArg(PyExc_StopIteration, value);
-        if (ended != NULL) {
-            PyErr_SetObject(PyExc_StopIteration, ended);
-            Py_DECREF(ended);
-        }
-    }
     static inline int treadle_call_in_context(PyObject *context, PyObject *callback, PyObject *args) {
         PyObject *result;
         if (PyContext_Enter(context) < 0) {
@@ -90,8 +79,6 @@ cdef extern from *:
     # 0, or -1 with an exception pending, which `raise_pending` takes up
     int call_in_context "treadle_call_in_context" (
         object context, object callback, object args) noexcept
-    # leaves a StopIteration with `value` pending, or what failed
-    void set_pending_result "treadle_give" (object value) noexcept
     int raise_pending "treadle_raise_pending" () except -1
     PyObject *step_task "treadle_step_task" (PyObject *step) noexcept  # borrowed from the step
     int number_behind_header "treadle_number_behind_header" (PyObject *sock) noexcept  # see direct

@@ -1,6 +1,6 @@
 from treadle.aio.lock_core cimport LockCore, plain_lock
 from treadle.aio.loopbound cimport LoopBound, discard
-from treadle.aio.operation cimport Finished, new_operation
+from treadle.aio.operation cimport Finished
 
 
 cdef Finished _FINISHED

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from treadle.aio.lock_core import _described, _enter, plain_lock
 from treadle.aio.loopbound import LoopBound, discard
-from treadle.aio.operation import Finished, new_operation
+from treadle.aio.operation import Finished
 
 __all__ = ["ConditionCore"]
 
@@ -43,7 +43,7 @@ class ConditionCore(LoopBound):
 
     def __aenter__(self) -> Any:
         if self.plain is not None:
-            return new_operation(self.plain, 0, None)
+            return self.plain.enter()
         return _enter(self)
 
     def __aexit__(self, kind: Any, error: Any, traceback: Any) -> Any:

@@ -12,6 +12,7 @@ cdef class LockCore(LoopBound):
     cdef public bint _locked
     cdef bint plain
 
+    cdef enter(self)
     cdef bint is_free(self) except -1
     cdef join_line(self)
     cdef bint wake_first(self) except -1

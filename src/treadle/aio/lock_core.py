@@ -10,9 +10,13 @@ and ``async with`` must call them.
 
 Design. Waiters are futures in a deque, first come, first served, woken by `set_result`. A waiter of
 a lock or semaphore stays in the deque until its task runs: so a newcomer sees that it is not first.
-A semaphore gives its unit away when it wakes, a lock is taken by the task that runs. ``async with``
-needs one object from a freelist to enter; leaving has nothing to wait for, so `release` runs in the
-call of `__aexit__` itself, and what is awaited then is one object that all share.
+A semaphore gives its unit away when it wakes, a lock is taken by the task that runs.
+
+``async with`` calls `__aenter__` and `__aexit__` and awaits what they return. Where nothing is to
+be waited for, they do their work in the call itself and return one object that all share: between
+the call and the ``await`` of ``async with`` nothing else can run. So who calls `__aenter__` by
+hand, to make a task of what it returns for example, has a free lock from the call on, and not
+from the first step of that task.
 """
 
 from __future__ import annotations
@@ -76,15 +80,20 @@ class LockCore(LoopBound):
         self.unlock()
 
     def __aenter__(self) -> Any:
-        if self.plain:
-            return new_operation(self, 0, None)
-        return _enter(self)
+        return self.enter() if self.plain else _enter(self)
 
     def __aexit__(self, kind: Any, error: Any, traceback: Any) -> Any:
         if self.plain:
             self.unlock()
         else:
             self.release()
+        return _FINISHED
+
+    def enter(self) -> Any:
+        """Take the lock if it is free, or return what waits for it."""
+        if not self.is_free():
+            return new_operation(self, 0, None)
+        self._locked = True
         return _FINISHED
 
     def is_free(self) -> bool:
@@ -251,9 +260,12 @@ class SemaphoreCore(LoopBound):
         self.give_back()
 
     def __aenter__(self) -> Any:
-        if self.plain:
+        if not self.plain:
+            return _enter(self)
+        if self.is_locked():
             return new_operation(self, 0, None)
-        return _enter(self)
+        self._value -= 1
+        return _FINISHED
 
     def __aexit__(self, kind: Any, error: Any, traceback: Any) -> Any:
         if self.plain:

@@ -15,12 +15,20 @@ cdef class Operation:
     cdef object waiting
     cdef int verb
     cdef int stage
+    cdef Py_ssize_t number
+    cdef Py_ssize_t mark
 
     cdef wait_for(self, future)
+    cdef pass_turn(self)
 
 
+@cython.final
 cdef class Finished:
     pass
+
+
+cdef class Scope(Owner):
+    cdef _enter(self)
 
 
 cpdef Operation new_operation(Owner owner, int verb, object argument)

@@ -7,18 +7,20 @@ and throws it away, also when there is nothing to wait for. Most calls of a queu
 methods need not wait. asyncio asks little of what it awaits: `send`, `throw` and `close`, and that
 futures come out of it.
 
-Design. An `Operation` has three stages: new, waiting for a future, done. What it does is in three
-methods of its `owner`, who tells its own operations apart by `verb`:
+Design. An `Operation` has three stages: new, waiting, done. What it does is in three methods of its
+`owner`, who tells its own operations apart by `verb`:
 
 - `begin` runs when the operation is awaited, never before. It returns what `await` gives; or it has
-  the operation wait for a future (`wait_for`) and returns that;
-- `woken` runs when that future has its result, and returns as `begin` does;
+  the operation wait, for a future (`wait_for`) or a turn of the loop (`pass_turn`), and returns
+  what that returns;
+- `woken` runs when the future has its result, or the turn is over, and returns as `begin` does;
 - `failed` runs when an exception came instead: it was thrown in (a cancellation), it came from the
   future, or the operation was closed or dropped. It gives back what the operation held, and the
   exception goes on.
 
-In `woken` and `failed` the future is in `waiting`. The stage is "done" while each of them runs: an
-operation that is resumed out of its own work raises, as a coroutine that was awaited twice does.
+In `woken` and `failed` the future is in `waiting`; after `pass_turn` that is None. The stage is
+"done" while each of them runs: an operation that is resumed out of its own work raises, as a
+coroutine that was awaited twice does.
 
 Dropped. An operation that was never awaited is warned of, as a coroutine is. One that is dropped
 while it waits is closed.
@@ -31,16 +33,25 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from collections.abc import Coroutine
 from typing import Any
 
-__all__ = ["Finished", "Operation", "Owner", "give_methods", "new_future", "new_operation"]
+__all__ = [
+    "Finished",
+    "Operation",
+    "Owner",
+    "Scope",
+    "give_methods",
+    "new_future",
+    "new_operation",
+]
 
 NEW, WAITING, DONE = 0, 1, 2
 _InvalidStateError = asyncio.InvalidStateError
 
 
 class Owner:
-    """What has asynchronous methods; the base of queues and locks."""
+    """What has asynchronous methods; the base of queues, locks and streams."""
 
     def begin(self, operation: Operation) -> Any:
         """Do what is asked for and return the outcome, or ``operation.wait_for(future)``."""
@@ -70,7 +81,9 @@ class Operation:
         self.verb = verb  # which of them
         self.argument = argument  # what the method was given
         self.stage = NEW
-        self.waiting: Any = None  # the future, while stage is WAITING
+        self.waiting: Any = None  # the future, while stage is WAITING; None for a turn
+        self.number = 0  # these two are the owner's
+        self.mark = 0
 
     def wait_for(self, future: Any) -> Any:
         """Let the operation wait for a future, which is returned."""
@@ -78,6 +91,11 @@ class Operation:
         self.stage = WAITING
         future._asyncio_future_blocking = True  # how a task knows that it was `await`ed
         return future
+
+    def pass_turn(self) -> Any:
+        """Let the operation go on in the next turn; return what tells the task so."""
+        self.waiting = None
+        self.stage = WAITING
 
     def __getattr__(self, name: str) -> Any:
         if name == "__qualname__":
@@ -164,6 +182,23 @@ class Finished:
         """Do nothing."""
 
 
+class Scope(Owner):
+    """What is entered without waiting, by ``async with``; the base of timeouts and task groups."""
+
+    def _enter(self) -> None:
+        """Enter."""
+        raise NotImplementedError
+
+    def begin(self, operation: Operation) -> Any:
+        """Enter, and give the scope."""
+        self._enter()
+        return self
+
+    def title(self, operation: Operation) -> str:
+        """Return the name of the method."""
+        return f"{type(self).__name__}.__aenter__"
+
+
 def new_operation(owner: Owner, verb: int, argument: Any) -> Operation:
     """Return what an asynchronous method of `owner` returns."""
     return Operation(owner, verb, argument)
@@ -190,17 +225,23 @@ def _advance(operation: Operation) -> tuple[bool, Any]:
         value = operation.owner.begin(operation)
     elif operation.stage == WAITING:
         operation.stage = DONE
-        try:
-            operation.waiting.result()
-        except BaseException as error:
-            if isinstance(error, _InvalidStateError) and not operation.waiting.done():
-                operation.stage = WAITING
-                raise RuntimeError("await wasn't used with future") from None
-            _fail(operation, error)
+        if operation.waiting is not None:
+            _take_result(operation)
         value = operation.owner.woken(operation)
     else:
         raise _awaited_twice()
     return operation.stage == DONE, value
+
+
+def _take_result(operation: Operation) -> None:
+    """Raise what became of the future, if that is no result."""
+    try:
+        operation.waiting.result()
+    except BaseException as error:
+        if isinstance(error, _InvalidStateError) and not operation.waiting.done():
+            operation.stage = WAITING
+            raise RuntimeError("await wasn't used with future") from None
+        _fail(operation, error)
 
 
 def _fail(operation: Operation, error: BaseException) -> None:
@@ -225,3 +266,7 @@ def _instance(kind: Any, value: Any, traceback: Any) -> BaseException:
 
 def _awaited_twice() -> RuntimeError:
     return RuntimeError("cannot reuse already awaited coroutine")
+
+
+Coroutine.register(Operation)
+Coroutine.register(Finished)

@@ -8,7 +8,7 @@ each StopIteration, and has no `am_send` at all. So both slots are set here.
 
 Objects come from a freelist, so a call that does not wait allocates nothing. There is one type of
 operation, and the owner does the work: a type that derives from another one is made and ended in
-twice as many steps. `__dealloc__` and not `__del__` ends a dropped operation: an object from a
+twice as many steps. `__dealloc__`, not `__del__` ends a dropped operation: an object from a
 freelist is finalised once in all its lives. When it is the cycle collector that drops it, the
 fields may be empty already. Then there is nothing to give back: what could still be handed to the
 operation is a future, and whoever holds that future keeps task and operation alive.
@@ -19,6 +19,7 @@ in `found` is a new reference.
 
 import asyncio
 import warnings
+from collections.abc import Coroutine
 from types import MethodDescriptorType
 
 import cython
@@ -26,7 +27,7 @@ from cython.cimports.cpython.object import PyObject, PyTypeObject
 from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
 from cython.cimports.treadle._core.invoke import make_future
 from cython.cimports.treadle._core.wheel import Wheel
-from cython.cimports.treadle._sys.coroutine import method_of, resume_by, stop_with, take_spare
+from cython.cimports.treadle._sys.coroutine import method_of, resume_by, take_spare
 
 from treadle._core.wheel import Wheel as _Wheel
 
@@ -39,7 +40,7 @@ _is_plain = cython.declare(cython.bint, False)  # and whether it makes futures a
 
 
 class Owner:
-    """What has asynchronous methods; the base of queues and locks (see the plain twin)."""
+    """What has asynchronous methods; the base of queues, locks and streams (see the plain twin)."""
 
     def begin(self, operation):
         """Do what is asked for and return the outcome, or ``operation.wait_for(future)``."""
@@ -68,6 +69,11 @@ class Operation:
         future._asyncio_future_blocking = True  # how a task knows that it was `await`ed
         return future
 
+    def pass_turn(self):
+        """Let the operation go on in the next turn; return what tells the task so."""
+        self.waiting = None
+        self.stage = WAITING
+
     def __getattr__(self, name):
         if name == "__qualname__":  # Cython allows no property of that name
             return self.owner.title(self)
@@ -92,7 +98,7 @@ class Operation:
         return self
 
     def __next__(self):
-        return _resume(self)
+        return _resume(self)  # for who calls it by name; the slot is another (see below)
 
     def send(self, value):
         """Go on, as a coroutine does."""
@@ -125,7 +131,7 @@ class Operation:
             return
         if self.stage == NEW:
             warn_never_awaited(self.owner.title(self))
-        elif self.waiting is not None:
+        else:
             self.close()
 
 
@@ -148,6 +154,23 @@ class Finished:
 
     def close(self):
         """Do nothing."""
+
+
+class Scope(Owner):
+    """What is entered without waiting, by ``async with``; the base of timeouts and task groups."""
+
+    def _enter(self):
+        """Enter."""
+        raise NotImplementedError
+
+    def begin(self, operation):
+        """Enter, and give the scope."""
+        self._enter()
+        return self
+
+    def title(self, operation):
+        """Return the name of the method."""
+        return f"{type(self).__name__}.__aenter__"
 
 
 def new_operation(owner, verb, argument):
@@ -207,19 +230,26 @@ def advance(
         value = operation.owner.begin(operation)
     elif stage == WAITING:
         operation.stage = DONE
-        try:
-            operation.waiting.result()
-        except BaseException as error:
-            if isinstance(error, _InvalidStateError) and not operation.waiting.done():
-                operation.stage = WAITING
-                raise RuntimeError("await wasn't used with future") from None
-            _fail(operation, error)
+        if operation.waiting is not None:
+            _take_result(operation)
         value = operation.owner.woken(operation)
     else:
         raise _awaited_twice()
     Py_INCREF(value)
     found[0] = cython.cast(cython.pointer(PyObject), value)
     return operation.stage == WAITING
+
+
+@cython.cfunc
+def _take_result(operation: Operation):
+    """Raise what became of the future, if that is no result."""
+    try:
+        operation.waiting.result()
+    except BaseException as error:
+        if isinstance(error, _InvalidStateError) and not operation.waiting.done():
+            operation.stage = WAITING
+            raise RuntimeError("await wasn't used with future") from None
+        _fail(operation, error)
 
 
 @cython.cfunc
@@ -231,7 +261,7 @@ def _resume(operation: Operation):
     value = cython.cast(object, found)
     Py_DECREF(value)
     if outcome == 0:
-        stop_with(value)
+        raise StopIteration(value)
     return value
 
 
@@ -272,8 +302,6 @@ def _awaited_twice():
     return RuntimeError("cannot reuse already awaited coroutine")
 
 
-resume_by(
-    cython.cast(cython.pointer(PyTypeObject), Operation),
-    advance,
-    recycle,
-)
+resume_by(cython.cast(cython.pointer(PyTypeObject), Operation), advance, recycle)
+Coroutine.register(Operation)
+Coroutine.register(Finished)

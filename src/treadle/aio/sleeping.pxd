@@ -1,30 +1,17 @@
 cimport cython
 
-from treadle._core.invoke cimport give
-from treadle.aio.finished cimport thrown
+from treadle.aio.operation cimport Operation, Owner, new_operation
 from treadle.aio.shortcuts cimport alarm_in, cancel_alarm, new_future
 
 cdef object _running_loop
-cdef int FRESH
-cdef int WAITING
-cdef int OVER
+cdef int PLAIN
+cdef int WITH_RESULT
+cdef Sleeping _sleeping
 
 
 @cython.final
-cdef class Nap:
-    cdef int _state
-    cdef object _delay
-    cdef object _result
-    cdef object _handle
-    cdef object _future
-    cdef object _waiter
-    cdef object __weakref__
-
-    cdef _begin(self)
-    cdef _go_on(self)
-    cdef _finish(self)
-    cdef _end(self)
+cdef class Sleeping(Owner):
+    pass
 
 
-@cython.locals(nap=Nap)
 cpdef sleep(delay, result=*)

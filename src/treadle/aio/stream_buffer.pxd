@@ -1,11 +1,12 @@
 cimport cython
 
+from treadle.aio.operation cimport Owner
 from treadle.aio.pieces cimport cut, find, is_ours_alone, take_front
 
 cdef Py_ssize_t _LARGE
 
 
-cdef class StreamBuffer:
+cdef class StreamBuffer(Owner):
     cdef bytes _chunk
     cdef Py_ssize_t _start
     cdef bytearray _big

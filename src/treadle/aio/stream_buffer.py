@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from treadle.aio.operation import Owner
 from treadle.aio.pieces import cut, find, is_ours_alone, take_front
 
 __all__ = ["StreamBuffer"]
@@ -22,8 +23,11 @@ __all__ = ["StreamBuffer"]
 _LARGE = 4096  # bytes: a chunk of this size is not kept for a quarter of it
 
 
-class StreamBuffer:
-    """A queue of bytes. Exactly one of `_chunk` and `_big` may hold some."""
+class StreamBuffer(Owner):
+    """A queue of bytes. Exactly one of `_chunk` and `_big` may hold some.
+
+    It owns operations: a derived class has those that read the bytes.
+    """
 
     def __init__(self) -> None:
         self._chunk = b""

@@ -1,8 +1,6 @@
 cimport cython
 
-from treadle._core.invoke cimport make_future
-from treadle._core.wheel cimport Wheel
-from treadle.aio.awaiting cimport Awaiting, start, swift
+from treadle.aio.operation cimport Operation, new_future, new_operation
 from treadle.aio.pieces cimport as_count
 from treadle.aio.stream_buffer cimport StreamBuffer
 
@@ -11,8 +9,15 @@ cdef object _HALF
 cdef object _IncompleteReadError
 cdef object _InvalidStateError
 cdef object _LimitOverrunError
-cdef object _Loop
 cdef object _OUR_READLINE
+cdef tuple _NAMES
+cdef int SOME
+cdef int ALL
+cdef int EXACTLY
+cdef int UNTIL
+cdef int UNTIL_ANY
+cdef int LINE
+cdef int NEXT_LINE
 
 
 cdef class ReaderCore(StreamBuffer):
@@ -34,56 +39,15 @@ cdef class ReaderCore(StreamBuffer):
     cdef _pause_if_full(self)
     cdef resume_if_low(self)
     cdef resume(self)
-
-
-@cython.locals(wheel=Wheel)
-cdef new_future(loop)
-
-
-cdef class Reading(Awaiting):
-    @cython.locals(reader=ReaderCore)
-    cdef begin(self)
-    @cython.locals(reader=ReaderCore)
-    cdef resume(self)
-    @cython.locals(reader=ReaderCore)
-    cdef abandon(self)
-    cdef go_on(self, ReaderCore reader)
-    cdef wait(self, ReaderCore reader)
-    cdef check(self)
-    cdef attempt(self, ReaderCore reader)
-    cdef Py_ssize_t wanted(self) except -1
-
-
-cdef class ReadSome(Reading):
-    @cython.locals(size=Py_ssize_t)
-    cdef attempt(self, ReaderCore reader)
-
-
-cdef class ReadAll(Reading):
-    pass
-
-
-cdef class ReadExactly(Reading):
-    pass
-
-
-cdef class ReadUntil(Reading):
-    @cython.locals(end=Py_ssize_t)
-    cdef attempt(self, ReaderCore reader)
+    cdef go_on(self, Operation operation)
+    cdef wait(self, Operation operation)
+    @cython.locals(verb=int, size=Py_ssize_t)
+    cdef attempt(self, Operation operation)
+    @cython.locals(end=Py_ssize_t, message=str, several=bint)
+    cdef attempt_until(self, Operation operation)
     @cython.locals(separator=bytes, size=Py_ssize_t, length=Py_ssize_t, place=Py_ssize_t)
-    cdef Py_ssize_t look(self, ReaderCore reader) except -2
-    cdef overrun(self, ReaderCore reader, Py_ssize_t end, str message)
-    cdef ended(self, ReaderCore reader)
-
-
-cdef class ReadUntilAny(ReadUntil):
+    cdef Py_ssize_t look(self, Operation operation) except -2
     @cython.locals(separator=bytes, size=Py_ssize_t, length=Py_ssize_t, place=Py_ssize_t, found=Py_ssize_t)
-    cdef Py_ssize_t look(self, ReaderCore reader) except -2
-
-
-cdef class ReadLine(ReadUntil):
-    pass
-
-
-cdef class NextLine(ReadLine):
-    pass
+    cdef Py_ssize_t look_for_any(self, Operation operation) except -2
+    cdef overrun(self, Operation operation, Py_ssize_t end, str message)
+    cdef ended(self, Operation operation)

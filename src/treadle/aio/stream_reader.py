@@ -1,6 +1,6 @@
 """Reading from a stream.
 
-A read is an `Awaiting`: it looks whether the buffer has what it wants, and only if not makes a
+A read is an `Operation`: it looks whether the buffer has what it wants, and only if not makes a
 future and waits. What arrives wakes it when it can be of use (`_wanted`): ``readexactly`` sleeps
 until there is enough, ``read()`` until the end. All that is read stays in the buffer until the read
 returns it. So a read that is cancelled, at any time, leaves every byte where it was.
@@ -20,10 +20,7 @@ import sys
 from asyncio import events, format_helpers
 from typing import Any
 
-from treadle._core.invoke import make_future
-from treadle._core.wheel import Wheel
-from treadle.aio.awaiting import Awaiting, start, swift
-from treadle.aio.loop import Loop
+from treadle.aio.operation import Operation, new_future, new_operation
 from treadle.aio.pieces import as_count
 from treadle.aio.stand_in import StandIn
 from treadle.aio.stream_buffer import StreamBuffer
@@ -33,10 +30,12 @@ __all__ = ["DEFAULT_LIMIT", "ReaderCore", "StreamReader"]
 DEFAULT_LIMIT = 2**16  # bytes; asyncio's
 _MOST = sys.maxsize
 _HALF = sys.maxsize // 2
-_Loop = Loop
 _IncompleteReadError = asyncio.IncompleteReadError
 _InvalidStateError = asyncio.InvalidStateError
 _LimitOverrunError = asyncio.LimitOverrunError
+
+SOME, ALL, EXACTLY, UNTIL, UNTIL_ANY, LINE, NEXT_LINE = range(7)  # what a read can be
+_NAMES = ("read", "read", "readexactly", "readuntil", "readuntil", "readline", "__anext__")
 
 
 class ReaderCore(StreamBuffer):
@@ -188,10 +187,7 @@ class ReaderCore(StreamBuffer):
         >>> asyncio.run(main())
         (b'ab', b'cdef', b'')
         """
-        count = as_count(n)
-        if count < 0:
-            return start(ReadAll.__new__(ReadAll), self, None, 0)
-        return start(ReadSome.__new__(ReadSome), self, None, count)
+        return new_operation(self, SOME, n)
 
     def readexactly(self, n: Any) -> Any:
         """Read exactly `n` bytes; ``asyncio.IncompleteReadError`` when the stream ends before.
@@ -199,7 +195,7 @@ class ReaderCore(StreamBuffer):
         What is incomplete is in the exception's ``partial``, and gone from the buffer. ValueError
         for a negative `n`. Not bounded by the limit. Cancelled, it leaves all in the buffer.
         """
-        return start(ReadExactly.__new__(ReadExactly), self, None, as_count(n))
+        return new_operation(self, EXACTLY, n)
 
     def readline(self) -> Any:
         r"""Read up to and with the next ``b"\n"``, or, without one, up to the end of the stream.
@@ -207,7 +203,7 @@ class ReaderCore(StreamBuffer):
         ValueError for a line that is longer than the limit: it is then removed, or, when its end
         has not come yet, all that came of it. Cancelled, it leaves all in the buffer.
         """
-        return start(ReadLine.__new__(ReadLine), self, b"\n", 0)
+        return new_operation(self, LINE, b"\n")
 
     def readuntil(self, separator: Any = b"\n") -> Any:
         r"""Read up to and with `separator`: bytes, or a tuple of them of which any will do.
@@ -228,9 +224,7 @@ class ReaderCore(StreamBuffer):
         >>> asyncio.run(main())
         [b'one\r', b'two\n']
         """
-        if type(separator) is bytes and len(separator):
-            return start(ReadUntil.__new__(ReadUntil), self, separator, 0)
-        return start(ReadUntilAny.__new__(ReadUntilAny), self, separator, 0)
+        return new_operation(self, UNTIL, separator)
 
     def __aiter__(self) -> Any:
         return self
@@ -238,7 +232,166 @@ class ReaderCore(StreamBuffer):
     def __anext__(self) -> Any:
         if type(self).readline is not _OUR_READLINE:
             return _next_line(self)
-        return start(NextLine.__new__(NextLine), self, b"\n", 0)
+        return new_operation(self, NEXT_LINE, b"\n")
+
+    # what a read does: `number` and `mark` of the operation are explained below ---------------
+
+    def begin(self, operation: Operation) -> Any:
+        """Check the argument, then read."""
+        verb = operation.verb
+        if verb <= EXACTLY:
+            operation.number = as_count(operation.argument)
+            if operation.number < 0:
+                if verb == EXACTLY:
+                    raise ValueError("readexactly size can not be less than zero")
+                operation.verb = ALL
+        else:
+            operation.number = 0
+            if type(operation.argument) is not bytes or not operation.argument:
+                operation.argument = _separators_of(operation.argument)
+                operation.verb = UNTIL_ANY
+        if self._exception is not None:
+            raise self._exception
+        return self.go_on(operation)
+
+    def woken(self, operation: Operation) -> Any:
+        """Read on."""
+        self.failed(operation)
+        return self.go_on(operation)
+
+    def failed(self, operation: Operation) -> None:
+        """Let another read wait."""
+        if self._waiter is operation.waiting:  # it was not the reader that woke it
+            self._waiter = None
+            self._wanted = 1
+
+    def title(self, operation: Operation) -> str:
+        """Return the name to show to users."""
+        return f"StreamReader.{_NAMES[operation.verb]}"
+
+    def go_on(self, operation: Operation) -> Any:
+        """Return what is wanted, or wait for it."""
+        data = self.attempt(operation)
+        if data is None:
+            if self._waiter is not None:
+                raise RuntimeError(
+                    f"{_NAMES[operation.verb]}() called while another coroutine is already "
+                    "waiting for incoming data"
+                )
+            if self._paused:  # to wait while the transport is paused would be for ever
+                self.resume()
+                data = self.attempt(operation)
+        if data is None:
+            return self.wait(operation)
+        if self._paused:
+            self.resume_if_low()
+        return data
+
+    def wait(self, operation: Operation) -> Any:
+        """Wait for as many bytes as make another attempt worth while."""
+        self.settle()
+        waiter = new_future(self._loop)
+        self._waiter = waiter
+        if operation.verb == ALL:
+            self._wanted = _MOST  # only the end helps
+        elif operation.verb == SOME:
+            self._wanted = 1
+        elif operation.verb == EXACTLY:
+            self._wanted = operation.number
+        else:
+            self._wanted = operation.number + 1
+        return operation.wait_for(waiter)
+
+    def attempt(self, operation: Operation) -> Any:
+        """Return what is wanted, or None if more must come first.
+
+        For SOME and EXACTLY `number` is how many bytes are asked for.
+        """
+        verb = operation.verb
+        if verb > EXACTLY:
+            return self.attempt_until(operation)
+        size = self.size()
+        if verb == EXACTLY:
+            if size >= operation.number:
+                return self.take(operation.number)
+            if self._eof:
+                raise _IncompleteReadError(self.take(size), operation.number)
+            return None
+        if verb == ALL:
+            return self.take(size) if self._eof else None
+        if operation.number == 0:
+            return b""
+        if size == 0:
+            return b"" if self._eof else None
+        return self.take(size if size < operation.number else operation.number)
+
+    def attempt_until(self, operation: Operation) -> Any:
+        """The same for those that read up to a separator.
+
+        `number` is how many bytes from the beginning of the buffer on can not be the beginning of
+        one; `mark` is where the one that was found begins.
+        """
+        several = operation.verb == UNTIL_ANY
+        end = self.look_for_any(operation) if several else self.look(operation)
+        if end >= 0:
+            if operation.mark > self._low:
+                message = "Separator is found, but chunk is longer than limit"
+                return self.overrun(operation, end, message)
+            return self.take(end)
+        if operation.number > self._low:
+            operation.mark = operation.number
+            message = "Separator is not found, and chunk exceed the limit"
+            return self.overrun(operation, -1, message)
+        return self.ended(operation) if self._eof else None
+
+    def look(self, operation: Operation) -> int:
+        """Return where the separator ends, or -1."""
+        separator: bytes = operation.argument
+        size = self.size()
+        length = len(separator)
+        if size - operation.number < length:
+            return -1
+        place = self.seek(separator, operation.number)
+        if place >= 0:
+            operation.mark = place
+            return place + length
+        operation.number = size + 1 - length
+        return -1
+
+    def look_for_any(self, operation: Operation) -> int:
+        """Return where the separator that ends first ends, or -1."""
+        size = self.size()
+        found = -1
+        length = 0
+        for separator in operation.argument:
+            length = len(separator)
+            place = self.seek(separator, operation.number)
+            if place >= 0 and (found < 0 or place + length < found):
+                found = place + length
+                operation.mark = place
+        if found < 0 and size + 1 - length > operation.number:
+            operation.number = size + 1 - length
+        return found
+
+    def overrun(self, operation: Operation, end: int, message: str) -> Any:
+        """Fail because of the limit; `end` is where the separator ends, -1 when there is none."""
+        if operation.verb < LINE:
+            raise _LimitOverrunError(message, operation.mark)
+        if end >= 0:
+            self.take(end)
+        else:
+            self.clear()
+        self.resume_if_low()
+        raise ValueError(message)
+
+    def ended(self, operation: Operation) -> Any:
+        """Take what is left where the stream has ended, or fail."""
+        if operation.verb == NEXT_LINE and not self.size():
+            raise StopAsyncIteration
+        left = self.take(self.size())
+        if operation.verb < LINE:
+            raise _IncompleteReadError(left, None)
+        return left
 
 
 _OUR_READLINE = ReaderCore.readline
@@ -252,262 +405,15 @@ async def _next_line(reader: Any) -> bytes:
     return line
 
 
-def new_future(loop: Any) -> Any:
-    """Do what ``loop.create_future()`` does; on a loop of ours as it is, by a C call."""
-    if type(loop) is _Loop:
-        wheel: Wheel = loop
-        return make_future(wheel._future_keywords)
-    return loop.create_future()
-
-
-class Reading(Awaiting):
-    """One read. `owner` is the reader; the other fields are explained by the derived classes."""
-
-    def begin(self) -> Any:
-        """Check the arguments, then read."""
-        reader: ReaderCore = self.owner
-        self.check()
-        if reader._exception is not None:
-            raise reader._exception
-        return self.go_on(reader)
-
-    def resume(self) -> Any:
-        """Read on."""
-        reader: ReaderCore = self.owner
-        if reader._waiter is self.waiter:  # it was not the reader that woke us
-            self.abandon()
-        self.waited()
-        return self.go_on(reader)
-
-    def abandon(self) -> None:
-        """Let another read wait."""
-        reader: ReaderCore = self.owner
-        if reader._waiter is self.waiter:
-            reader._waiter = None
-            reader._wanted = 1
-
-    def go_on(self, reader: ReaderCore) -> Any:
-        """Return what is wanted, or wait for it."""
-        data = self.attempt(reader)
-        if data is None:
-            if reader._waiter is not None:
-                raise RuntimeError(
-                    f"{self.title()[13:]}() called while another coroutine is already waiting "
-                    "for incoming data"
-                )
-            if reader._paused:  # to wait while the transport is paused would be for ever
-                reader.resume()
-                data = self.attempt(reader)
-        if data is None:
-            return self.wait(reader)
-        if reader._paused:
-            reader.resume_if_low()
-        return data
-
-    def wait(self, reader: ReaderCore) -> Any:
-        """Wait for as many bytes as make another attempt worth while."""
-        reader.settle()
-        waiter = new_future(reader._loop)
-        reader._waiter = waiter
-        reader._wanted = self.wanted()
-        return self.wait_for(waiter)
-
-    # by kind -------------------------------------------------------------------------------
-
-    def check(self) -> None:
-        """Raise what is wrong with the arguments."""
-
-    def attempt(self, reader: ReaderCore) -> Any:
-        """Return what is wanted, or None if more must come first."""
-        raise NotImplementedError
-
-    def wanted(self) -> int:
-        """Return how large the buffer must be before another attempt."""
-        return 1
-
-
-class ReadSome(Reading):
-    """Reads up to `number` bytes."""
-
-    def title(self) -> str:
-        """Return the name to show to users."""
-        return "StreamReader.read"
-
-    def attempt(self, reader: ReaderCore) -> Any:
-        """Take what is there."""
-        size = reader.size()
-        if self.number == 0 or (size == 0 and reader._eof):
-            return b""
-        if size == 0:
-            return None
-        return reader.take(size if size < self.number else self.number)
-
-
-class ReadAll(Reading):
-    """Reads up to the end of the stream."""
-
-    def title(self) -> str:
-        """Return the name to show to users."""
-        return "StreamReader.read"
-
-    def attempt(self, reader: ReaderCore) -> Any:
-        """Take all when the end has come."""
-        return reader.take(reader.size()) if reader._eof else None
-
-    def wanted(self) -> int:
-        """Return more than can be: only the end helps."""
-        return _MOST
-
-
-class ReadExactly(Reading):
-    """Reads `number` bytes."""
-
-    def title(self) -> str:
-        """Return the name to show to users."""
-        return "StreamReader.readexactly"
-
-    def check(self) -> None:
-        """Refuse to read less than nothing."""
-        if self.number < 0:
-            raise ValueError("readexactly size can not be less than zero")
-
-    def attempt(self, reader: ReaderCore) -> Any:
-        """Take them when they are there."""
-        if reader.size() >= self.number:
-            return reader.take(self.number)
-        if reader._eof:
-            partial = reader.take(reader.size())
-            raise _IncompleteReadError(partial, self.number)
-        return None
-
-    def wanted(self) -> int:
-        """Return the number itself."""
-        return self.number
-
-
-class ReadUntil(Reading):
-    """Reads up to a separator.
-
-    `argument` is the separator; `number` is how many bytes from the beginning of the buffer on can
-    not be the beginning of one; `mark` is where the one that was found begins.
-    """
-
-    def title(self) -> str:
-        """Return the name to show to users."""
-        return "StreamReader.readuntil"
-
-    def attempt(self, reader: ReaderCore) -> Any:
-        """Take up to the separator if it is there."""
-        end = self.look(reader)
-        if end >= 0:
-            if self.mark > reader._low:
-                return self.overrun(
-                    reader, end, "Separator is found, but chunk is longer than limit"
-                )
-            return reader.take(end)
-        if self.number > reader._low:
-            self.mark = self.number
-            return self.overrun(reader, -1, "Separator is not found, and chunk exceed the limit")
-        return self.ended(reader) if reader._eof else None
-
-    def look(self, reader: ReaderCore) -> int:
-        """Return where the separator ends, or -1."""
-        separator: bytes = self.argument
-        size = reader.size()
-        length = len(separator)
-        if size - self.number < length:
-            return -1
-        place = reader.seek(separator, self.number)
-        if place >= 0:
-            self.mark = place
-            return place + length
-        self.number = size + 1 - length
-        return -1
-
-    def overrun(self, reader: ReaderCore, end: int, message: str) -> Any:
-        """Fail because of the limit; `end` is where the separator ends, -1 when there is none."""
-        raise _LimitOverrunError(message, self.mark)
-
-    def ended(self, reader: ReaderCore) -> Any:
-        """Fail because the stream has ended."""
-        raise _IncompleteReadError(reader.take(reader.size()), None)
-
-    def wanted(self) -> int:
-        """Return the size of a buffer in which there may be a separator."""
-        return self.number + 1
-
-
-class ReadUntilAny(ReadUntil):
-    """Reads up to one of several separators, or one that is not of the type `bytes`.
-
-    `argument` is what the user gave; from `check` on it is a list of `bytes`, shortest first.
-    """
-
-    def check(self) -> None:
-        """Refuse what is no separator."""
-        separators = self.argument
-        if not isinstance(separators, tuple):
-            separators = (separators,)
-        found = sorted((bytes(memoryview(separator)) for separator in separators), key=len)
-        if not found:
-            raise ValueError("Separator should contain at least one element")
-        if not found[0]:
-            raise ValueError("Separator should be at least one-byte string")
-        self.argument = found
-
-    def look(self, reader: ReaderCore) -> int:
-        """Return where the separator that ends first ends, or -1."""
-        size = reader.size()
-        found = -1
-        length = 0
-        for separator in self.argument:
-            length = len(separator)
-            place = reader.seek(separator, self.number)
-            if place >= 0 and (found < 0 or place + length < found):
-                found = place + length
-                self.mark = place
-        if found < 0 and size + 1 - length > self.number:
-            self.number = size + 1 - length
-        return found
-
-
-class ReadLine(ReadUntil):
-    """Reads a line."""
-
-    def title(self) -> str:
-        """Return the name to show to users."""
-        return "StreamReader.readline"
-
-    def overrun(self, reader: ReaderCore, end: int, message: str) -> Any:
-        """Remove what came of the line, and fail."""
-        if end >= 0:
-            reader.take(end)
-        else:
-            reader.clear()
-        reader.resume_if_low()
-        raise ValueError(message)
-
-    def ended(self, reader: ReaderCore) -> Any:
-        """Take the last line, which has no end."""
-        return reader.take(reader.size())
-
-
-class NextLine(ReadLine):
-    """Reads a line, or ends an ``async for``."""
-
-    def title(self) -> str:
-        """Return the name to show to users."""
-        return "StreamReader.__anext__"
-
-    def ended(self, reader: ReaderCore) -> Any:
-        """Take the last line, which has no end, if there is one."""
-        if not reader.size():
-            raise StopAsyncIteration
-        return reader.take(reader.size())
-
-
-for _kind in (ReadSome, ReadAll, ReadExactly, ReadUntil, ReadUntilAny, ReadLine, NextLine):
-    swift(_kind)
+def _separators_of(given: Any) -> list[bytes]:
+    """Return the separators that a user gave, shortest first."""
+    separators = given if isinstance(given, tuple) else (given,)
+    found = sorted((bytes(memoryview(separator)) for separator in separators), key=len)
+    if not found:
+        raise ValueError("Separator should contain at least one element")
+    if not found[0]:
+        raise ValueError("Separator should be at least one-byte string")
+    return found
 
 
 class StreamReader(ReaderCore, asyncio.StreamReader, StandIn):  # type: ignore[misc]

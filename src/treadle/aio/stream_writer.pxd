@@ -1,14 +1,16 @@
 cimport cython
 
 from treadle._net.tcp cimport StreamTransport
-from treadle.aio.awaiting cimport Awaiting, start, swift
+from treadle.aio.operation cimport Operation, Owner, new_operation
 from treadle.aio.stream_flow cimport FlowCore
 from treadle.aio.stream_reader cimport ReaderCore
 
 cdef object _AnyReader
+cdef int DRAIN
+cdef int WAIT_CLOSED
 
 
-cdef class WriterCore:
+cdef class WriterCore(Owner):
     cdef object _lower
     cdef StreamTransport _stream
     cdef public object _protocol
@@ -20,23 +22,11 @@ cdef class WriterCore:
     cdef stand_on(self, transport)
     cdef check_reader(self)
     cdef bint ends(self) except -1
-
-
-cdef class Drain(Awaiting):
-    @cython.locals(writer=WriterCore)
-    cdef begin(self)
-    cdef resume(self)
     @cython.locals(flow=FlowCore)
-    cdef go_on(self, WriterCore writer)
-    @cython.locals(writer=WriterCore)
-    cdef abandon(self)
-
-
-cdef class WaitClosed(Awaiting):
-    @cython.locals(writer=WriterCore, flow=FlowCore)
-    cdef begin(self)
-    @cython.locals(writer=WriterCore)
-    cdef resume(self)
-    cdef outcome(self, FlowCore flow)
-    @cython.locals(writer=WriterCore)
-    cdef abandon(self)
+    cdef begin(self, Operation operation)
+    @cython.locals(flow=FlowCore)
+    cdef failed(self, Operation operation)
+    @cython.locals(flow=FlowCore)
+    cdef go_on(self, Operation operation)
+    @cython.locals(flow=FlowCore)
+    cdef outcome(self)

@@ -1,7 +1,7 @@
 """Writing to a stream.
 
 `WriterCore` is compiled; what users see is `StreamWriter` (see the reader). Writing on a transport
-of treadle's own is a C call. ``drain`` is an `Awaiting`: mostly it has nothing to wait for, and
+of treadle's own is a C call. ``drain`` is an `Operation`: mostly it has nothing to wait for, and
 then it is done with its first step.
 """
 
@@ -13,7 +13,7 @@ from asyncio.tasks import sleep as asyncio_sleep
 from typing import Any
 
 from treadle._net.tcp import StreamTransport
-from treadle.aio.awaiting import Awaiting, start, swift
+from treadle.aio.operation import Operation, Owner, new_operation
 from treadle.aio.stand_in import StandIn
 from treadle.aio.stream_flow import FlowCore
 from treadle.aio.stream_reader import ReaderCore
@@ -21,9 +21,10 @@ from treadle.aio.stream_reader import ReaderCore
 __all__ = ["StreamWriter", "WriterCore"]
 
 _AnyReader = asyncio.StreamReader
+DRAIN, WAIT_CLOSED = 0, 1
 
 
-class WriterCore:
+class WriterCore(Owner):
     """A stream writer, all of it but the name."""
 
     def __init__(self, transport: Any, protocol: Any, reader: Any, loop: Any) -> None:
@@ -95,7 +96,7 @@ class WriterCore:
         """
         flow = self._flow
         if flow is not None and flow.drains:
-            return start(Drain.__new__(Drain), self, None, 0)
+            return new_operation(self, DRAIN, None)
         return _drain(self)
 
     # the end -------------------------------------------------------------------------------
@@ -115,7 +116,7 @@ class WriterCore:
         """
         flow = self._flow
         if flow is not None and flow.closes:
-            return start(WaitClosed.__new__(WaitClosed), self, None, 0)
+            return new_operation(self, WAIT_CLOSED, None)
         return _wait_for_close(self._protocol, self)
 
     # the rest ------------------------------------------------------------------------------
@@ -154,6 +155,54 @@ class WriterCore:
         else:  # a protocol of an older asyncio
             protocol._replace_writer(self)
 
+    # draining, and waiting for the end -----------------------------------------------------
+
+    def begin(self, operation: Operation) -> Any:
+        """Look at both ends, and be done or wait."""
+        if operation.verb == WAIT_CLOSED:
+            flow: Any = self._flow
+            if flow._connection_lost:
+                return self.outcome()
+            return operation.wait_for(flow.add_close())
+        self.check_reader()
+        if self.ends():
+            return operation.pass_turn()  # and let the protocol hear of the loss
+        return self.go_on(operation)
+
+    def woken(self, operation: Operation) -> Any:
+        """Go on after a turn of the loop, when there is room, or when the connection is lost."""
+        if operation.waiting is None:
+            return self.go_on(operation)
+        self.failed(operation)
+        return self.outcome() if operation.verb == WAIT_CLOSED else None
+
+    def failed(self, operation: Operation) -> None:
+        """Take the future back."""
+        flow: Any = self._flow
+        if operation.verb == WAIT_CLOSED:
+            flow.remove_close(operation.waiting)
+        elif operation.waiting is not None:
+            flow.remove_drain(operation.waiting)
+
+    def title(self, operation: Operation) -> str:
+        """Return the name to show to users."""
+        return "StreamWriter.wait_closed" if operation.verb == WAIT_CLOSED else "StreamWriter.drain"
+
+    def go_on(self, operation: Operation) -> Any:
+        """Be done if there is room, or wait."""
+        flow: Any = self._flow
+        if flow._connection_lost:
+            raise ConnectionResetError("Connection lost")
+        if not flow._paused:
+            return None
+        return operation.wait_for(flow.add_drain())
+
+    def outcome(self) -> Any:
+        """Raise what the connection was lost with."""
+        flow: Any = self._flow
+        if flow._failure is not None:
+            raise flow._failure
+
     def check_reader(self) -> None:
         """Raise what the reader failed with."""
         exc = None
@@ -180,82 +229,6 @@ class WriterCore:
         else:
             self._lower.close()
             warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=1)
-
-
-class Drain(Awaiting):
-    """Waits for room to write. `owner` is the writer."""
-
-    def title(self) -> str:
-        """Return the name to show to users."""
-        return "StreamWriter.drain"
-
-    def begin(self) -> Any:
-        """Look at both ends."""
-        writer: WriterCore = self.owner
-        writer.check_reader()
-        if writer.ends():
-            return self.pass_turn()  # and let the protocol hear of the loss
-        return self.go_on(writer)
-
-    def resume(self) -> Any:
-        """Go on after a turn of the loop, or when there is room."""
-        if self.waiter is None:
-            return self.go_on(self.owner)
-        self.abandon()
-        self.waited()
-        return None
-
-    def go_on(self, writer: WriterCore) -> Any:
-        """Be done if there is room, or wait."""
-        flow: Any = writer._flow
-        if flow._connection_lost:
-            raise ConnectionResetError("Connection lost")
-        if not flow._paused:
-            return None
-        return self.wait_for(flow.add_drain())
-
-    def abandon(self) -> None:
-        """Take the future back."""
-        if self.waiter is not None:
-            writer: Any = self.owner
-            writer._flow.remove_drain(self.waiter)
-
-
-class WaitClosed(Awaiting):
-    """Waits until the connection is lost. `owner` is the writer."""
-
-    def title(self) -> str:
-        """Return the name to show to users."""
-        return "StreamWriter.wait_closed"
-
-    def begin(self) -> Any:
-        """Be done if it is, or wait."""
-        writer: WriterCore = self.owner
-        flow: Any = writer._flow
-        if flow._connection_lost:
-            return self.outcome(flow)
-        return self.wait_for(flow.add_close())
-
-    def resume(self) -> Any:
-        """Go on when the connection is lost."""
-        writer: Any = self.owner
-        self.abandon()
-        self.waited()
-        return self.outcome(writer._flow)
-
-    def outcome(self, flow: FlowCore) -> Any:
-        """Raise what the connection was lost with."""
-        if flow._failure is not None:
-            raise flow._failure
-
-    def abandon(self) -> None:
-        """Take the future back."""
-        writer: Any = self.owner
-        writer._flow.remove_close(self.waiter)
-
-
-swift(Drain)
-swift(WaitClosed)
 
 
 async def _drain(writer: Any) -> None:

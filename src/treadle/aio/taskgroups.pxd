@@ -1,5 +1,5 @@
 from treadle._core.invoke cimport exception_of, hear_of_end
-from treadle.aio.finished cimport Entry, Finished, Scope, entry_of
+from treadle.aio.operation cimport Finished, Scope, new_operation
 from treadle.aio.shortcuts cimport new_future, spawn
 
 cdef object _running_loop

@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any
 
 from treadle._core.invoke import exception_of, hear_of_end
-from treadle.aio.finished import Entry, Finished, Scope, entry_of
+from treadle.aio.operation import Finished, Operation, Scope, new_operation
 from treadle.aio.shortcuts import current_task_of, new_future, spawn
 from treadle.aio.stand_in import StandIn
 
@@ -68,9 +68,9 @@ class TaskGroupCore(Scope):
             info.append("entered")
         return f"<TaskGroup{' '.join(info)}>"
 
-    def __aenter__(self) -> Entry:
+    def __aenter__(self) -> Operation:
         """Enter the group: RuntimeError outside of a task, and the second time."""
-        return entry_of(self)
+        return new_operation(self, 0, None)
 
     def _enter(self) -> None:
         if self._entered:

@@ -1,6 +1,6 @@
 cimport cython
 
-from treadle.aio.finished cimport Entry, Finished, Scope, entry_of
+from treadle.aio.operation cimport Finished, Scope, new_operation
 from treadle.aio.shortcuts cimport alarm_at, cancel_alarm, time_of
 
 cdef object _running_loop

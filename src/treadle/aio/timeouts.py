@@ -12,7 +12,7 @@ exception: then the TimeoutError is put into the chain of that exception's conte
 reads the traceback sees why. The task may be cancelled from outside in the same turn: that request
 stays in the count, and the CancelledError passes.
 
-Design. Entering and leaving never wait, so neither makes a coroutine (``finished.py``). The timer
+Design. Entering and leaving never wait, so neither makes a coroutine (``operation.py``). The timer
 is the wheel's own (``shortcuts.py``); one that is cancelled as the last of the wheel's is forgotten
 at once.
 
@@ -25,7 +25,7 @@ import asyncio
 from types import TracebackType
 from typing import Any
 
-from treadle.aio.finished import Entry, Finished, Scope, entry_of
+from treadle.aio.operation import Finished, Operation, Scope, new_operation
 from treadle.aio.shortcuts import alarm_at, cancel_alarm, current_task_of, time_of
 from treadle.aio.stand_in import StandIn
 
@@ -74,9 +74,9 @@ class TimeoutCore(Scope):
             info = f" when={when}"
         return f"<Timeout [{_NAMES[self._state]}]{info}>"
 
-    def __aenter__(self) -> Entry:
+    def __aenter__(self) -> Operation:
         """Begin to count: RuntimeError outside of a task, and the second time."""
-        return entry_of(self)
+        return new_operation(self, 0, None)
 
     def __aexit__(
         self,
