@@ -10,6 +10,8 @@ import weakref
 
 import pytest
 
+import treadle
+
 word = contextvars.ContextVar("word", default="none")
 since_312 = pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are new in 3.12")
 
@@ -282,6 +284,20 @@ def test_ten_thousand_finished_tasks_leave_nothing(loop):
     loop.run_until_complete(main())
     turns(loop, 1)
     assert len(loop._tasks.alive) == 0
+
+
+@pytest.mark.treadle_only
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="asyncio has no register in Python")
+@pytest.mark.skipif(not treadle.COMPILED, reason="only the compiled loop goes around asyncio")
+def test_a_done_task_that_is_still_held_is_out_of_asyncios_register(loop):
+    name = "_scheduled_tasks" if sys.version_info >= (3, 12) else "_all_tasks"
+    register = getattr(asyncio.tasks, name)
+    before = len(register)
+    tasks = [loop.create_task(nothing()) for _ in range(10)]
+    assert len(register) == before + 10
+    turns(loop, 2)
+    assert all(task.done() for task in tasks)
+    assert len(register) <= before
 
 
 @pytest.mark.treadle_only

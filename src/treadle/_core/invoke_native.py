@@ -25,9 +25,10 @@ from cython.cimports.treadle._sys.python import (
     PyContext_Exit,
     PyObject_Call,
     PyObject_TypeCheck,
-    PyObject_Vectorcall,
     PyObject_VectorcallMethod,
     PySet_Discard,
+    call_method0,
+    call_method1,
     copy_context,
     first_weakref,
     step_task,
@@ -136,31 +137,22 @@ def find_register():
 
 def hear_of_end(task, listener):
     """Have `listener` called when a C task is done: ``task.add_done_callback(listener)``."""
-    stack: cython.pointer(PyObject)[2]
-    stack[0] = cython.cast(cython.pointer(PyObject), task)
-    stack[1] = cython.cast(cython.pointer(PyObject), listener)
-    PyObject_Vectorcall(_task_add_done_callback, stack, 2, cython.NULL)
+    call_method1(_task_add_done_callback, task, listener)
 
 
 def result_of(task):
     """Return the result of a C task that is done, or raise what it raised."""
-    stack: cython.pointer(PyObject)[1]
-    stack[0] = cython.cast(cython.pointer(PyObject), task)
-    return PyObject_Vectorcall(_task_result, stack, 1, cython.NULL)
+    return call_method0(_task_result, task)
 
 
 def exception_of(task):
     """Return what a C task that is done has raised, or None; CancelledError when cancelled."""
-    stack: cython.pointer(PyObject)[1]
-    stack[0] = cython.cast(cython.pointer(PyObject), task)
-    return PyObject_Vectorcall(_task_exception, stack, 1, cython.NULL)
+    return call_method0(_task_exception, task)
 
 
 def task_is_done(task):
     """Say whether a task returned by `stepped_task` is done."""
-    stack: cython.pointer(PyObject)[1]
-    stack[0] = cython.cast(cython.pointer(PyObject), task)
-    return PyObject_Vectorcall(_task_done, stack, 1, cython.NULL)
+    return call_method0(_task_done, task) is True
 
 
 @cython.cclass

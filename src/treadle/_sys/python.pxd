@@ -45,13 +45,37 @@ cdef extern from *:
     """
     #define treadle_number_behind_header(sock) (*(int *)((char *)(sock) + sizeof(PyObject)))
     #define treadle_step_task(step) (((PyObject **)((char *)(step) + sizeof(PyObject)))[0])
-    static inline int treadle_has_weakrefs(PyObject *o) {
-        Py_ssize_t offset = Py_TYPE(o)->tp_weaklistoffset;
-        return offset > 0 && *(PyObject **)((char *)o + offset) != NULL;
-    }
     static inline PyObject *treadle_first_weakref(PyObject *o) {
-        Py_ssize_t offset = Py_TYPE(o)->tp_weaklistoffset;
-        return offset > 0 ? *(PyObject **)((char *)o + offset) : NULL;
+        Py_ssize_t offset = Py_TYPE(o)->tp_weaklistoffset;  /* before the object, where negative */
+        return offset != 0 ? *(PyObject **)((char *)o + offset) : NULL;
+    }
+    static inline int treadle_has_weakrefs(PyObject *o) {
+        return treadle_first_weakref(o) != NULL;
+    }
+    #define TREADLE_METHOD_FLAGS (METH_METHOD | METH_FASTCALL | METH_KEYWORDS)
+    static inline PyObject *treadle_call_method0(PyObject *method, PyObject *self) {
+        if (Py_IS_TYPE(method, &PyMethodDescr_Type)) {
+            PyMethodDef *def = ((PyMethodDescrObject *)method)->d_method;
+            if (def->ml_flags == METH_NOARGS) {
+                return def->ml_meth(self, NULL);
+            }
+            if (def->ml_flags == TREADLE_METHOD_FLAGS) {
+                return ((PyCMethod)(void (*)(void))def->ml_meth)(
+                    self, PyDescr_TYPE(method), NULL, 0, NULL);
+            }
+        }
+        return PyObject_CallOneArg(method, self);
+    }
+    static inline PyObject *treadle_call_method1(PyObject *method, PyObject *self, PyObject *arg) {
+        PyObject *stack[2] = {self, arg};
+        if (Py_IS_TYPE(method, &PyMethodDescr_Type)) {
+            PyMethodDef *def = ((PyMethodDescrObject *)method)->d_method;
+            if (def->ml_flags == TREADLE_METHOD_FLAGS) {
+                return ((PyCMethod)(void (*)(void))def->ml_meth)(
+                    self, PyDescr_TYPE(method), stack + 1, 1, NULL);
+            }
+        }
+        return PyObject_Vectorcall(method, stack, 2, NULL);
     }
     static inline int treadle_raise_pending(void) {
         return -1;
@@ -75,6 +99,9 @@ cdef extern from *:
     }
     """
     bint has_weakrefs "treadle_has_weakrefs" (PyObject *o) noexcept
+    # `method` as it stands in the type's dict; `self` is known to be an instance of that type
+    object call_method0 "treadle_call_method0" (object method, object self)
+    object call_method1 "treadle_call_method1" (object method, object self, object argument)
     PyObject *first_weakref "treadle_first_weakref" (PyObject *o) noexcept  # borrowed from `o`
     # 0, or -1 with an exception pending, which `raise_pending` takes up
     int call_in_context "treadle_call_in_context" (
