@@ -1,4 +1,4 @@
-# cython: annotation_typing=True
+# cython: annotation_typing=True, nonecheck=True
 """One operation that is awaited once, compiled (see the plain twin).
 
 The interpreter steps what it awaits through ``tp_iternext`` or, where it has one, ``am_send``; the

@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """What is awaited and does not wait: no coroutine, no frame, no turn of the loop.
 
 `async with` awaits what ``__aenter__`` and ``__aexit__`` return. Most of the time there is nothing

@@ -1,4 +1,4 @@
-# cython: binding=True
+# cython: binding=True, nonecheck=True
 """Sleeping: a task that lets others run, or waits for a while.
 
 `sleep` returns a coroutine by registration: a small object that does by hand what the compiler

@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """Writing to a stream.
 
 `WriterCore` is compiled; what users see is `StreamWriter` (see the reader). Writing on a transport
