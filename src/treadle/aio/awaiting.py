@@ -139,7 +139,9 @@ class Awaiting:
         return f"<coroutine {self.title()} of {self.owner!r}>"
 
     def __del__(self) -> None:
-        if self.state == FRESH:
+        if self.state == WAITING:
+            self.close()
+        elif self.state == FRESH:
             warnings.warn(
                 f"coroutine {self.title()!r} was never awaited", RuntimeWarning, stacklevel=1
             )

@@ -120,7 +120,10 @@ class Awaiting:
         return f"<coroutine {self.title()} of {self.owner!r}>"
 
     def __dealloc__(self):
-        if self.state == FRESH:
+        if self.state == WAITING:
+            if self.waiter is not None and self.owner is not None:  # else the collector was here
+                self.close()
+        elif self.state == FRESH:
             warnings.warn(
                 f"coroutine {self.title()!r} was never awaited",
                 RuntimeWarning,

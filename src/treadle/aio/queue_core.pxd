@@ -40,7 +40,7 @@ cdef class QueueCore(LoopBound):
     cdef grow(self)
     @cython.locals(small=list)
     cdef shrink(self)
-    @cython.locals(ring=list, found=list, i=Py_ssize_t)
+    @cython.locals(i=Py_ssize_t)
     cdef list listed(self)
     @cython.locals(ring=list, i=Py_ssize_t)
     cdef leave_ring(self)

@@ -301,11 +301,7 @@ class QueueCore(LoopBound):
         """Return the items in a list of their own."""
         if self.kind != RING:
             return list(self.items or ())
-        found: list[Any] = []
-        ring = self.ring
-        for i in range(self.count):
-            found.append(ring[(self.head + i) & self.mask])
-        return found
+        return [self.ring[(self.head + i) & self.mask] for i in range(self.count)]
 
     def leave_ring(self) -> None:
         """Move the items from the ring to a deque, for good."""

@@ -108,7 +108,9 @@ class Nap:
         self._waiter = self._future = None
 
     def __del__(self) -> None:
-        if self._state == FRESH:
+        if self._state == WAITING:
+            self._end()
+        elif self._state == FRESH:
             warnings.warn("coroutine 'sleep' was never awaited", RuntimeWarning, stacklevel=2)
 
 

@@ -28,7 +28,7 @@ cdef class Drain(Awaiting):
     cdef resume(self)
     @cython.locals(flow=FlowCore)
     cdef go_on(self, WriterCore writer)
-    @cython.locals(writer=WriterCore)
+    @cython.locals(writer=WriterCore, flow=FlowCore)
     cdef abandon(self)
 
 
@@ -38,5 +38,5 @@ cdef class WaitClosed(Awaiting):
     @cython.locals(writer=WriterCore)
     cdef resume(self)
     cdef outcome(self, FlowCore flow)
-    @cython.locals(writer=WriterCore)
+    @cython.locals(writer=WriterCore, flow=FlowCore)
     cdef abandon(self)

@@ -217,9 +217,10 @@ class Drain(Awaiting):
 
     def abandon(self) -> None:
         """Take the future back."""
-        if self.waiter is not None:
-            writer: Any = self.owner
-            writer._flow.remove_drain(self.waiter)
+        writer: Any = self.owner
+        flow: Any = writer._flow  # None when the collector was there
+        if self.waiter is not None and flow is not None:
+            flow.remove_drain(self.waiter)
 
 
 class WaitClosed(Awaiting):
@@ -252,7 +253,9 @@ class WaitClosed(Awaiting):
     def abandon(self) -> None:
         """Take the future back."""
         writer: Any = self.owner
-        writer._flow.remove_close(self.waiter)
+        flow: Any = writer._flow  # None when the collector was there
+        if flow is not None:
+            flow.remove_close(self.waiter)
 
 
 swift(Drain)
