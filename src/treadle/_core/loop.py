@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """The loop's life: started, stopped, closed, and what it reports when something fails.
 
 Everything here happens rarely; what happens per callback is in ``wheel.py``.

@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """Descriptors that belong to the user: `add_reader`, `add_writer`, and calls that wait on sockets.
 
 Facts. The descriptor is the user's, who may close it behind our back; then its number is free, and

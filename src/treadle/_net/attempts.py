@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """One try of a call on a user's socket: what it brings, or a future to wait for before the next.
 
 This is the inside of the ``sock_*`` coroutines, without the coroutines. A call is tried, unless the

@@ -113,8 +113,11 @@ cdef extern from *:
                 return;
             }
         }
+        PyObject_GC_UnTrack(self);
+        Py_TRASHCAN_BEGIN(self, treadle_dealloc)  /* it may hold another one, and that the next */
         treadle_dealloc_by(self);
         treadle_forget_answer();
+        Py_TRASHCAN_END
     }
     static int treadle_resume_by(
             PyTypeObject *kind, treadle_advancer advance, treadle_recycler recycle) {

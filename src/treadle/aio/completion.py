@@ -1,4 +1,4 @@
-# cython: binding=True
+# cython: binding=True, nonecheck=True
 """Completion: awaitables in the order in which they are done.
 
 The iterator keeps what is done in a queue of its own, and hands it to whoever asks first. It never

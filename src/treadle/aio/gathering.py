@@ -1,4 +1,4 @@
-# cython: binding=True
+# cython: binding=True, nonecheck=True
 """Gathering: many awaitables, one future of all their results.
 
 Facts. The future that `gather` returns is the only thing its user holds: cancelling it cancels the

@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """What queues and locks share: the loop whose tasks wait for them.
 
 As in asyncio, one belongs to the loop on which something first had to wait for it, not to the one

@@ -12,6 +12,9 @@ Hazards.
 - A task is woken, and cancelled before it runs. Its turn must go to the next in line. An item is
   never handed to a waiting getter: it stays in the queue until a task that runs takes it, so a
   getter that is cancelled has nothing to lose.
+- Before Python 3.12 every allocation of a container may start the cycle collector, which runs
+  destructors, and one of those may put into this very queue or take from it (pools do that). So
+  the steps of the ring allocate first, and look at the ring after that.
 
 Design. `kind` is found once per class: one of asyncio's three disciplines, whose steps are made
 here in C, or OVERRIDDEN when at least one method is the user's; then everything goes through the
@@ -238,9 +241,7 @@ class QueueCore(LoopBound):
             self.head = (head + 1) & self.mask
             self.count -= 1
             if self.count == 0 and self.mask >= LARGE:
-                self.ring = [None] * FIRST_CAPACITY
-                self.mask = FIRST_CAPACITY - 1
-                self.head = 0
+                self.shrink()
         elif kind == FIFO:
             item = self.items.popleft()
         elif kind == LIFO:
@@ -276,22 +277,39 @@ class QueueCore(LoopBound):
             wake_next(self.getters)
 
     def grow(self) -> None:
-        """Double a ring that is full."""
-        ring = self.ring
-        self.ring = ring[self.head :] + ring[: self.head] + [None] * len(ring)
-        self.mask = 2 * self.mask + 1
-        self.head = 0
+        """Double a ring that is full; what is allocated is allocated first (see the hazards)."""
+        while self.count > self.mask:
+            size = 2 * self.mask + 2
+            larger = [None] * size
+            if size == 2 * self.mask + 2 and self.count > self.mask:
+                ring = self.ring
+                for i in range(self.count):
+                    larger[i] = ring[(self.head + i) & self.mask]
+                self.ring = larger
+                self.mask = size - 1
+                self.head = 0
+
+    def shrink(self) -> None:
+        """Replace the ring of an empty queue by a small one."""
+        small = [None] * FIRST_CAPACITY
+        if self.count == 0:
+            self.ring = small
+            self.mask = FIRST_CAPACITY - 1
+            self.head = 0
 
     def listed(self) -> list[Any]:
         """Return the items in a list of their own."""
         if self.kind != RING:
             return list(self.items or ())
-        ring = self.ring
-        return [ring[(self.head + i) & self.mask] for i in range(self.count)]
+        return [self.ring[(self.head + i) & self.mask] for i in range(self.count)]
 
     def leave_ring(self) -> None:
         """Move the items from the ring to a deque, for good."""
-        self.items = deque(self.listed())
+        items: Any = deque()
+        ring = self.ring
+        for i in range(self.count):
+            items.append(ring[(self.head + i) & self.mask])
+        self.items = items
         self.kind = FIFO
         self.ring = None
         self.count = 0

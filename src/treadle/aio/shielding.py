@@ -1,4 +1,4 @@
-# cython: binding=True
+# cython: binding=True, nonecheck=True
 """Shielding: a future that can be cancelled without what it stands for.
 
 The shield is a future of its own, which is told how the shielded one ends. When the shield is

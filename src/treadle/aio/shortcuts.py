@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """Ways around a loop's methods, to what they do.
 
 `asyncio` asks the loop through its methods, and so does everything here when the loop is not

@@ -1,4 +1,4 @@
-# cython: binding=True
+# cython: binding=True, nonecheck=True
 """Sleeping: a task that lets others run, or waits for a while.
 
 ``sleep(0)`` is the most frequent await of all: it is an `Operation` that passes its turn, and costs

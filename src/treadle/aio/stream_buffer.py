@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """What has arrived on a stream and was not read yet.
 
 Mostly a message arrives, and the one who waits for it takes it whole. So the bytes stay the object

@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """What a stream's writer waits for: room to write, and the end.
 
 Those who wait have a future each. asyncio gives all who wait for the end the same future, and one

@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """Between a transport and a stream: the protocol that feeds the reader and holds back the writer.
 
 On a transport of treadle's own it is a `Hearer`: what arrives goes from the transport into the

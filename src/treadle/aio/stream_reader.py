@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """Reading from a stream.
 
 A read is an `Operation`: it looks whether the buffer has what it wants, and only if not makes a

@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """Writing to a stream.
 
 `WriterCore` is compiled; what users see is `StreamWriter` (see the reader). Writing on a transport
@@ -179,6 +180,8 @@ class WriterCore(Owner):
     def failed(self, operation: Operation) -> None:
         """Take the future back."""
         flow: Any = self._flow
+        if flow is None:  # the collector was here
+            return
         if operation.verb == WAIT_CLOSED:
             flow.remove_close(operation.waiting)
         elif operation.waiting is not None:

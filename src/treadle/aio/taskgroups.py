@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """Task groups: tasks that end before the block that started them does.
 
 Facts. The group must get its parent out of the block when a task fails, and the only way to do that

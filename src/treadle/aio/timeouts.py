@@ -1,3 +1,4 @@
+# cython: nonecheck=True
 """Timeouts: a block of code that is cancelled when it takes too long.
 
 Facts. A timeout never interrupts: at its deadline it cancels the task that entered it, and the task

@@ -1,4 +1,4 @@
-# cython: binding=True
+# cython: binding=True, nonecheck=True
 """Waiting: `wait` for futures, and `wait_for` one awaitable with a limit of time.
 
 `wait` leaves the futures alone: it neither cancels them nor takes their results. `wait_for` is a
