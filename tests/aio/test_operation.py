@@ -124,6 +124,16 @@ def test_it_is_stepped_by_hand_like_a_coroutine(name):
 
 
 @each_method
+def test_a_generator_can_yield_from_it(name):
+    def generate():
+        return (yield from READY[name]())
+
+    with pytest.raises(StopIteration) as stopped:
+        next(generate())
+    assert stopped.value.value == RESULTS.get(name, True)
+
+
+@each_method
 def test_an_exception_thrown_in_before_it_began_comes_out(name):
     operation = READY[name]()
     with pytest.raises(ZeroDivisionError):

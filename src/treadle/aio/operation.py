@@ -120,6 +120,9 @@ class Operation:
     def __await__(self) -> Operation:
         return self
 
+    def __iter__(self) -> Operation:  # for ``yield from`` in a generator
+        return self
+
     def __next__(self) -> Any:
         returned, value = _advance(self)
         if returned:
@@ -165,6 +168,9 @@ class Finished:
     """An awaitable that is done with None, any number of times."""
 
     def __await__(self) -> Finished:
+        return self
+
+    def __iter__(self) -> Finished:
         return self
 
     def __next__(self) -> Any:

@@ -97,6 +97,9 @@ class Operation:
     def __await__(self):
         return self
 
+    def __iter__(self):  # for ``yield from`` in a generator
+        return self
+
     def __next__(self):
         return _resume(self)  # for who calls it by name; the slot is another (see below)
 
@@ -139,6 +142,9 @@ class Finished:
     """An awaitable that is done with None, any number of times."""
 
     def __await__(self):
+        return self
+
+    def __iter__(self):  # for ``yield from`` in a generator
         return self
 
     def __next__(self):
