@@ -23,7 +23,9 @@ ROOT = Path("src/treadle")
 # Ordinary Python with a .pxd beside it.
 MODULES = [
     "_core/handles",
+    "_core/listener",
     "_core/loop",
+    "_core/quick",
     "_core/tasks",
     "_core/timers",
     "_core/watch",

@@ -1,5 +1,7 @@
 cimport cython
 
+from treadle._core.quick cimport Quick
+
 cpdef object current_context()
 cpdef object invoke_method(object context, object owner, object name)
 cpdef object invoke_method1(object context, object owner, object name, object argument)
@@ -11,4 +13,6 @@ cpdef result_of(object task)
 cpdef exception_of(object task)
 cpdef hear_of_end(object task, object listener)
 cpdef unregister(object task)
+cpdef bint task_is_cancelled(object task) except -1
 cpdef bint task_is_done(object task) except -1
+cpdef quicken_method(object method, Quick quick)

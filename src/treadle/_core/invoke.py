@@ -6,8 +6,11 @@ This is the plain twin; the compiled one is ``invoke_native.py``.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextvars import Context, copy_context
 from typing import Any
+
+from treadle._core.quick import Quick
 
 __all__ = [
     "current_context",
@@ -18,8 +21,11 @@ __all__ = [
     "invoke_method2",
     "make_future",
     "make_task",
+    "own_methods",
+    "quicken_method",
     "result_of",
     "stepped_task",
+    "task_is_cancelled",
     "task_is_done",
     "unregister",
 ]
@@ -95,3 +101,24 @@ def task_is_done(task: Any) -> bool:
     """Say whether a task returned by `stepped_task` is done."""
     done: bool = task.done()
     return done
+
+
+def task_is_cancelled(task: Any) -> bool:
+    """Say whether a C task was cancelled."""
+    cancelled: bool = task.cancelled()
+    return cancelled
+
+
+def own_methods(cls: type, names: Iterable[str]) -> None:
+    """Make compiled methods that a class inherits its own.
+
+    The interpreter checks the object of a call against the class that has the method, and that is
+    short only where it is exactly the object's.
+    """
+
+
+def quicken_method(method: Any, quick: Quick) -> None:
+    """Have ``method(argument)`` call ``quick.call(self, argument)``; other calls stay as they are.
+
+    For a handful of methods, whose classes live as long as the program.
+    """

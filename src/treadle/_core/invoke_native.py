@@ -13,10 +13,12 @@ Ownership: every raw pointer here is borrowed from an argument and lives no long
 
 import asyncio
 import sys
+import types
 import weakref
 
 import cython
 from cython.cimports.cpython.object import PyObject, PyTypeObject
+from cython.cimports.treadle._core.quick import Quick
 from cython.cimports.treadle._sys.python import (
     Py_TYPE,
     PyCFunction_CheckExact,
@@ -31,8 +33,10 @@ from cython.cimports.treadle._sys.python import (
     call_method1,
     copy_context,
     first_weakref,
+    make,
     step_task,
 )
+from cython.cimports.treadle._sys.quick import copy_method, quicken_one
 
 _future_type = cython.declare(object, asyncio.Future)
 _no_args = cython.declare(tuple, ())
@@ -40,6 +44,7 @@ _task_type = cython.declare(object, asyncio.Task)
 _task_add_done_callback = cython.declare(object, asyncio.Task.add_done_callback)
 _task_result = cython.declare(object, asyncio.Task.result)
 _task_exception = cython.declare(object, asyncio.Task.exception)
+_task_cancelled = cython.declare(object, asyncio.Task.cancelled)
 _task_done = cython.declare(object, asyncio.Task.done)
 _step_type = cython.declare(object, None)  # keeps `step_kind` alive
 task_kind = cython.declare(cython.pointer(PyTypeObject), cython.NULL)  # owned by _task_type
@@ -98,7 +103,7 @@ def make_task(coro, keywords: dict):
     """Make a task of asyncio's own class; `keywords` stays the caller's and is not changed."""
     if keywords is None:
         raise AttributeError("the loop has not been initialised: call super().__init__()")
-    return PyObject_Call(_task_type, (coro,), keywords)
+    return make(task_kind, coro, keywords)
 
 
 def stepped_task(callback):
@@ -153,6 +158,29 @@ def exception_of(task):
 def task_is_done(task):
     """Say whether a task returned by `stepped_task` is done."""
     return call_method0(_task_done, task) is True
+
+
+def task_is_cancelled(task):
+    """Say whether a C task was cancelled."""
+    return call_method0(_task_cancelled, task) is True
+
+
+def own_methods(cls, names):
+    """Make compiled methods that a class inherits its own (see the plain twin)."""
+    for name in names:
+        method = getattr(cls, name)
+        if type(method) is types.MethodDescriptorType:
+            setattr(cls, name, copy_method(cls, method))
+
+
+@cython.cfunc
+def call_quick(quick: object, owner: object, argument: object) -> object:
+    return cython.cast(Quick, quick).call(owner, argument)
+
+
+def quicken_method(method, quick: Quick):
+    """Have ``method(argument)`` call ``quick.call(self, argument)`` (see the plain twin)."""
+    quicken_one(method, quick, call_quick)
 
 
 @cython.cclass

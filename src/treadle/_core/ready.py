@@ -22,6 +22,14 @@ __all__ = ["Owner", "ReadyQueue"]
 class Owner:
     """What a ready queue tells its owner; the base of the wheel."""
 
+    def queue_soon(self, callback: Any, args: tuple[Any, ...], context: Context | None) -> Any:
+        """Do what ``call_soon(callback, *args, context=context)`` does."""
+        raise NotImplementedError
+
+    def start_task(self, coro: Any) -> Any:
+        """Do what ``create_task(coro)`` does."""
+        raise NotImplementedError
+
     def callback_failed(self, handle: Handle, exc: BaseException) -> None:
         """Hear that a callback raised something else than SystemExit and KeyboardInterrupt."""
         raise NotImplementedError
@@ -101,3 +109,10 @@ class ReadyQueue:
             # a failed task's traceback leads to this frame, which must not lead back to the task:
             # its failure is to be reported when it is dropped, not when the collector finds a cycle
             del handle, task
+
+
+def quicken_owner(call_soon: Any, create_task: Any) -> None:
+    """Have the frequent calls of two compiled methods go to `queue_soon` and `start_task` at once.
+
+    For one class of owners only, which lives as long as the program.
+    """

@@ -20,7 +20,9 @@ callback may cancel its own handle, which lets go of the handle's.
 import cython
 from cython.cimports.cpython.object import PyObject, PyTypeObject
 from cython.cimports.treadle._core.handles import Handle, new_handle
-from cython.cimports.treadle._core.invoke import stepped_task
+from cython.cimports.treadle._core.invoke import quicken_method, stepped_task
+from cython.cimports.treadle._core.listener import Listener
+from cython.cimports.treadle._core.quick import Quick
 from cython.cimports.treadle._sys.python import (
     Py_REFCNT,
     Py_TYPE,
@@ -29,8 +31,10 @@ from cython.cimports.treadle._sys.python import (
     call_in_context,
     copy_context,
     has_weakrefs,
+    is_right_below,
     raise_pending,
 )
+from cython.cimports.treadle._sys.quick import quicken_soon
 
 FIRST_CAPACITY = cython.declare(cython.Py_ssize_t, 64)  # a power of two, as all later ones
 MAX_SPARES = cython.declare(cython.Py_ssize_t, 256)
@@ -38,6 +42,14 @@ MAX_SPARES = cython.declare(cython.Py_ssize_t, 256)
 
 class Owner:
     """What a ready queue tells its owner; the base of the wheel."""
+
+    def queue_soon(self, callback, args, context):
+        """Do what ``call_soon(callback, *args, context=context)`` does."""
+        raise NotImplementedError
+
+    def start_task(self, coro):
+        """Do what ``create_task(coro)`` does."""
+        raise NotImplementedError
 
     def callback_failed(self, handle: Handle, exc):
         """Hear that a callback raised something else than SystemExit and KeyboardInterrupt."""
@@ -168,12 +180,29 @@ class ReadyQueue:
             cython.cast(cython.pointer(PyObject), callback)
         )
         if kind != cython.address(PyFunction_Type) and kind != cython.address(PyMethod_Type):
-            task = stepped_task(callback)
-            if task is not None:
-                self.run_step(handle, callback, args, context, task)
-                return
+            if is_right_below(
+                cython.cast(cython.pointer(PyObject), callback),
+                cython.cast(cython.pointer(PyTypeObject), Listener),
+            ):
+                if self.heard(handle, cython.cast(Listener, callback), args):
+                    return
+            else:
+                task = stepped_task(callback)
+                if task is not None:
+                    self.run_step(handle, callback, args, context, task)
+                    return
         if call_in_context(context, callback, args) < 0:
             self.failed(handle)
+
+    def heard(self, handle: Handle, listener: Listener, args: tuple) -> cython.bint:
+        """Let a listener hear of the end of a task; False when it is to be called."""
+        if len(args) != 1:
+            return False
+        try:
+            return listener.hear(args[0])
+        except BaseException as exc:
+            self._owner.callback_failed(handle, exc)
+            return True
 
     def run_step(self, handle: Handle, callback, args, context, task):
         """Run one step of a task."""
@@ -199,3 +228,22 @@ class ReadyQueue:
             raise
         except BaseException as exc:
             self._owner.callback_failed(handle, exc)
+
+
+@cython.cfunc
+def soon_of(owner: object, callback: object, args: object, context: object) -> object:
+    return cython.cast(Owner, owner).queue_soon(callback, args, context)
+
+
+class TaskStarter(Quick):
+    """`Wheel.create_task` without keywords."""
+
+    def call(self, owner, coro):
+        """Start the task."""
+        return cython.cast(Owner, owner).start_task(coro)
+
+
+def quicken_owner(call_soon, create_task):
+    """Have two compiled methods go to `queue_soon` and `start_task` (see the plain twin)."""
+    quicken_soon(call_soon, soon_of)
+    quicken_method(create_task, TaskStarter())

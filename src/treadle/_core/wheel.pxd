@@ -2,8 +2,9 @@ cimport cython
 
 from treadle._core.clock cimport Clock, deadline_after
 from treadle._core.handles cimport Handle, TimerHandle, new_timer_handle
-from treadle._core.invoke cimport current_context, make_future, task_is_done, unregister
-from treadle._core.ready cimport Owner, ReadyQueue
+from treadle._core.invoke cimport (
+    current_context, make_future, make_task, task_is_done, unregister)
+from treadle._core.ready cimport Owner, ReadyQueue, quicken_owner
 from treadle._core.tasks cimport TaskKeeper
 from treadle._core.timers cimport TimerQueue
 from treadle._drivers.base cimport Driver
@@ -67,6 +68,8 @@ cdef class Wheel(Owner):
     @cython.locals(handle=Handle, started=cython.longlong, seconds=double)
     cdef _run_timed(self, Py_ssize_t count)
 
+    cdef queue_soon(self, callback, args, context)
+    cdef start_task(self, coro)
     cdef callback_failed(self, Handle handle, exc)
     cdef step_begins(self, task)
     cdef step_ended(self, task)

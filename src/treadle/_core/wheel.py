@@ -35,8 +35,14 @@ from typing import Any
 from treadle._core.clock import Clock, deadline_after
 from treadle._core.handles import Handle, TimerHandle, new_timer_handle
 from treadle._core.hooks import HookPoints, Hooks
-from treadle._core.invoke import current_context, make_future, task_is_done, unregister
-from treadle._core.ready import Owner, ReadyQueue
+from treadle._core.invoke import (
+    current_context,
+    make_future,
+    make_task,
+    task_is_done,
+    unregister,
+)
+from treadle._core.ready import Owner, ReadyQueue, quicken_owner
 from treadle._core.tasks import TaskKeeper
 from treadle._core.timers import TimerQueue
 from treadle._drivers.base import Driver
@@ -98,6 +104,11 @@ class Wheel(Owner):
         Not safe from other threads or signal handlers: see `call_soon_threadsafe`. Raises
         RuntimeError when the loop is closed.
         """
+        handle: asyncio.Handle = self.queue_soon(callback, args, context)
+        return handle
+
+    def queue_soon(self, callback: Any, args: tuple[Any, ...], context: Context | None) -> Any:
+        """Do what ``call_soon(callback, *args, context=context)`` does."""
         if self._closed or self._debug:
             self._check_call(callback, "call_soon", True)
         handle = self._ready.add(callback, args, context)
@@ -105,7 +116,7 @@ class Wheel(Owner):
             self._trace(handle)
         if self._hooks is not None:
             self._hooks.tell("handle_queued", handle)
-        return handle  # type: ignore[return-value]
+        return handle
 
     def call_soon_threadsafe(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -208,6 +219,20 @@ class Wheel(Owner):
         if self._hooks is not None:
             self._hooks.tell("task_created", task)
         return task  # type: ignore[no-any-return]
+
+    def start_task(self, coro: Any) -> Any:
+        """Do what ``create_task(coro)`` does."""
+        if self._closed:
+            self._check_closed()
+        task: Any
+        if self._debug or self._tasks.factory is not None:
+            task = self._tasks.create(self, coro, {})
+        else:
+            task = make_task(coro, self._future_keywords)
+            self._tasks.hold(task)
+        if self._hooks is not None:
+            self._hooks.tell("task_created", task)
+        return task
 
     def _queue_handle(self, handle: Handle) -> None:
         """Queue a handle that the caller keeps for more than one call."""
@@ -438,3 +463,6 @@ class Wheel(Owner):
         if not points.members:
             self._hooks = None
             self._ready.watched = False
+
+
+quicken_owner(Wheel.call_soon, Wheel.create_task)

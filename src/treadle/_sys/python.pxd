@@ -77,6 +77,35 @@ cdef extern from *:
         }
         return PyObject_Vectorcall(method, stack, 2, NULL);
     }
+    static inline int treadle_is_right_below(PyObject *o, PyTypeObject *kind) {
+        return Py_TYPE(o)->tp_base == kind;
+    }
+    /* kind(argument, **keywords), for a type of C: made and initialised, as calling it does. The
+       tuple of the last call is used again, when nobody has kept it. */
+    static PyObject *treadle_make(PyTypeObject *kind, PyObject *argument, PyObject *keywords) {
+        static PyObject *spare = NULL;  /* NULL while it is in use */
+        PyObject *made, *args = spare;
+        spare = NULL;
+        if (args == NULL) {
+            args = PyTuple_New(1);
+            if (args == NULL) {
+                return NULL;
+            }
+        }
+        PyTuple_SET_ITEM(args, 0, Py_NewRef(argument));
+        made = kind->tp_new(kind, args, keywords);
+        if (made != NULL && kind->tp_init(made, args, keywords) < 0) {
+            Py_CLEAR(made);
+        }
+        if (spare == NULL && Py_REFCNT(args) == 1) {
+            PyTuple_SET_ITEM(args, 0, NULL);
+            spare = args;
+            Py_DECREF(argument);
+        } else {
+            Py_DECREF(args);
+        }
+        return made;
+    }
     static inline int treadle_raise_pending(void) {
         return -1;
     }
@@ -102,6 +131,8 @@ cdef extern from *:
     # `method` as it stands in the type's dict; `self` is known to be an instance of that type
     object call_method0 "treadle_call_method0" (object method, object self)
     object call_method1 "treadle_call_method1" (object method, object self, object argument)
+    bint is_right_below "treadle_is_right_below" (PyObject *o, PyTypeObject *kind) noexcept
+    object make "treadle_make" (PyTypeObject *kind, object argument, object keywords)
     PyObject *first_weakref "treadle_first_weakref" (PyObject *o) noexcept  # borrowed from `o`
     # 0, or -1 with an exception pending, which `raise_pending` takes up
     int call_in_context "treadle_call_in_context" (

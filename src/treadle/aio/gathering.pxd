@@ -1,6 +1,8 @@
 cimport cython
 
-from treadle._core.invoke cimport exception_of, hear_of_end, result_of, task_is_done
+from treadle._core.invoke cimport (
+    exception_of, hear_of_end, result_of, task_is_cancelled, task_is_done)
+from treadle._core.listener cimport Listener
 from treadle.aio.shortcuts cimport new_future, spawn
 
 cdef object _Coroutine
@@ -21,14 +23,14 @@ cdef _as_task(coro, loop)
 cpdef loop_of(future)
 
 
-@cython.final
-cdef class Gathering:
+cdef class Gathering(Listener):
     cdef object outer
     cdef list children
     cdef Py_ssize_t waiting
     cdef bint lenient
     cdef object awaiter
 
+    cdef bint hear(self, child) except -1
     cdef _finish(self, last)
 
 

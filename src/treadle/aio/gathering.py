@@ -24,7 +24,14 @@ import types
 from collections.abc import Awaitable
 from typing import Any
 
-from treadle._core.invoke import exception_of, hear_of_end, result_of, task_is_done
+from treadle._core.invoke import (
+    exception_of,
+    hear_of_end,
+    result_of,
+    task_is_cancelled,
+    task_is_done,
+)
+from treadle._core.listener import Listener
 from treadle.aio.shortcuts import new_future, spawn
 
 __all__ = ["Gathering", "GatheringFuture", "as_future", "gather"]
@@ -112,7 +119,7 @@ class GatheringFuture(asyncio.Future):  # type: ignore[type-arg]
         return cancelled
 
 
-class Gathering:
+class Gathering(Listener):
     """Hears of the end of each child, and ends the whole."""
 
     def __init__(self, outer: Any, children: list[Any], waiting: int, lenient: bool) -> None:
@@ -147,6 +154,17 @@ class Gathering:
                 return
         if self.waiting == 0:
             self._finish(child)
+
+    def hear(self, child: Any) -> bool:
+        """Hear of a child that has ended well, and is not the last."""
+        if self.waiting <= 1 or type(child) is not _Task or self.awaiter is not None:
+            return False
+        if not self.lenient and (task_is_cancelled(child) or exception_of(child) is not None):
+            return False
+        if self.outer.done():
+            return False
+        self.waiting -= 1
+        return True
 
     def _finish(self, last: Any) -> None:
         outer = self.outer

@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 from treadle._core.clock import Clock
+from treadle._core.invoke import own_methods
 from treadle._core.loop import LoopCore
 from treadle._core.own_time import OwnTime
 from treadle._core.shutdown import ShutdownMethods
@@ -88,6 +89,7 @@ class Loop(  # type: ignore[misc]
 
 
 Loop.__module__ = "treadle"
+own_methods(Loop, ("call_at", "call_later", "call_soon", "create_task", "get_debug"))
 
 
 def new_event_loop() -> Loop:

@@ -1,4 +1,8 @@
-from treadle._core.invoke cimport exception_of, hear_of_end
+cimport cython
+
+from treadle._core.invoke cimport exception_of, hear_of_end, quicken_method, task_is_cancelled
+from treadle._core.listener cimport Listener
+from treadle._core.quick cimport Quick
 from treadle.aio.operation cimport Finished, Scope, new_operation
 from treadle.aio.shortcuts cimport new_future, spawn
 
@@ -25,10 +29,23 @@ cdef class TaskGroupCore(Scope):
     cdef object _on_done
 
     cdef _enter(self)
+    cdef _create(self, coro)
+    cdef _add(self, task)
     cdef _refuse(self)
     cdef _raise_what_happened(self, exc, cancelled, later)
     cdef _let_go(self)
     cdef _on_task_failed(self, task, exc)
 
+
+cdef class GroupListener(Listener):
+    cdef TaskGroupCore group
+
+    @cython.locals(group=TaskGroupCore)
+    cdef bint hear(self, task) except -1
+
+
+cdef class MemberStarter(Quick):
+    @cython.locals(group=TaskGroupCore)
+    cdef call(self, owner, argument)
 
 cdef bint _is_base_error(exc) except -1

@@ -13,7 +13,7 @@ SystemExit of a task go out bare, before all others. A task that starts eagerly 
 end inside of `create_task`, and may cancel the group before it belongs to it. Exceptions hold
 frames, frames hold the group: the group lets go of its errors and its parent when it is left.
 
-Design. One bound method hears of the end of every task, the same for all, made once. A group whose
+Design. One listener hears of the end of every task, the same for all, made once. A group whose
 tasks are all done when its block ends waits for nothing, and so makes no coroutine.
 
 Cost, per task: its place in a set, and one callback.
@@ -25,7 +25,15 @@ import asyncio
 from types import TracebackType
 from typing import Any
 
-from treadle._core.invoke import exception_of, hear_of_end
+from treadle._core.invoke import (
+    exception_of,
+    hear_of_end,
+    own_methods,
+    quicken_method,
+    task_is_cancelled,
+)
+from treadle._core.listener import Listener
+from treadle._core.quick import Quick
 from treadle.aio.operation import Finished, Operation, Scope, new_operation
 from treadle.aio.shortcuts import current_task_of, new_future, spawn
 from treadle.aio.stand_in import StandIn
@@ -55,7 +63,7 @@ class TaskGroupCore(Scope):
         self._errors: Any = []  # what tasks raised; None at the end
         self._base_error: BaseException | None = None  # KeyboardInterrupt or SystemExit
         self._on_completed_fut: Any = None  # what `__aexit__` waits for, while it does
-        self._on_done: Any = None  # `_on_task_done`, bound; None outside
+        self._on_done: Any = None  # hears of the end of each task; None outside
 
     def __repr__(self) -> str:
         info = [""]
@@ -82,7 +90,7 @@ class TaskGroupCore(Scope):
         if self._parent_task is None:
             raise RuntimeError(f"TaskGroup {self!r} cannot determine the parent task")
         self._entered = True
-        self._on_done = self._on_task_done
+        self._on_done = GroupListener(self)
 
     def __aexit__(
         self,
@@ -110,7 +118,16 @@ class TaskGroupCore(Scope):
         if not self._entered or self._aborting or (self._exiting and not self._tasks):
             coro.close()
             self._refuse()
-        task = spawn(self._loop, coro, keywords)
+        return self._add(spawn(self._loop, coro, keywords))
+
+    def _create(self, coro: Any) -> Any:
+        """Do what ``create_task(coro)`` does."""
+        if not self._entered or self._aborting or (self._exiting and not self._tasks):
+            coro.close()
+            self._refuse()
+        return self._add(spawn(self._loop, coro))
+
+    def _add(self, task: Any) -> Any:
         try:
             if _add_awaiter is not None:
                 _add_awaiter(task, self._parent_task)
@@ -243,6 +260,46 @@ class TaskGroupCore(Scope):
             self._parent_task.cancel()
 
 
+class GroupListener(Listener):
+    """Hears of the end of each task of a group."""
+
+    def __init__(self, group: TaskGroupCore) -> None:
+        self.group = group
+
+    def __call__(self, task: Any) -> None:
+        """Tell the group."""
+        self.group._on_task_done(task)
+
+    def hear(self, task: Any) -> bool:
+        """Hear of a task that has ended well."""
+        if type(task) is not _Task or task_is_cancelled(task) or _discard_awaiter is not None:
+            return False
+        if exception_of(task) is not None:
+            return False
+        group = self.group
+        group._tasks.discard(task)
+        if not group._tasks:
+            waiter = group._on_completed_fut
+            if waiter is not None and not waiter.done():
+                waiter.set_result(True)
+        return True
+
+    def __repr__(self) -> str:
+        return f"the end of a task in {self.group!r}"
+
+
+class MemberStarter(Quick):
+    """`TaskGroup.create_task` without keywords."""
+
+    def call(self, owner: Any, argument: Any) -> Any:
+        """Start the task."""
+        group: TaskGroupCore = owner
+        return group._create(argument)
+
+
+quicken_method(TaskGroupCore.create_task, MemberStarter())
+
+
 def _is_base_error(exc: BaseException | None) -> bool:
     return isinstance(exc, (SystemExit, KeyboardInterrupt))
 
@@ -266,3 +323,6 @@ class TaskGroup(TaskGroupCore, asyncio.TaskGroup, StandIn):
     """
 
     __module__ = "treadle"
+
+
+own_methods(TaskGroup, ("__aenter__", "__aexit__", "create_task"))

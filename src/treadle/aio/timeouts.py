@@ -26,6 +26,7 @@ import asyncio
 from types import TracebackType
 from typing import Any
 
+from treadle._core.invoke import own_methods
 from treadle.aio.operation import Finished, Operation, Scope, new_operation
 from treadle.aio.shortcuts import alarm_at, cancel_alarm, current_task_of, time_of
 from treadle.aio.stand_in import StandIn
@@ -204,6 +205,9 @@ class Timeout(TimeoutCore, asyncio.Timeout, StandIn):  # type: ignore[misc]
     """
 
     __module__ = "treadle"
+
+
+own_methods(Timeout, ("__aenter__", "__aexit__"))
 
 
 def timeout(delay: float | None) -> Timeout:

@@ -1,0 +1,2 @@
+cdef class Listener:
+    cdef bint hear(self, task) except -1

@@ -1,0 +1,2 @@
+cdef class Quick:
+    cdef call(self, owner, argument)
