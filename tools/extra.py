@@ -18,7 +18,8 @@ def requirements(extra: str, table: dict[str, list[str]]) -> list[str]:
     for requirement in table[extra]:
         if requirement.startswith(OWN):
             inner = requirement.removeprefix(OWN).removesuffix("]")
-            found += requirements(inner, table)
+            for name in inner.split(","):
+                found += requirements(name.strip(), table)
         else:
             found.append(requirement)
     return found
