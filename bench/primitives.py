@@ -144,6 +144,11 @@ async def event(aio: Names, n: int) -> None:
     await aio.gather(play(ping, pong), play(pong, ping))
 
 
+async def sleep(aio: Names, n: int) -> None:
+    for _ in range(n):
+        await aio.sleep(0)
+
+
 async def timeout(aio: Names, n: int) -> None:
     for _ in range(n):
         async with aio.timeout(NEVER_SECONDS):
@@ -178,6 +183,7 @@ PRIMITIVES: dict[str, Primitive] = {
         lock_contended, f"async with lock, for which {CONTENDERS} tasks queue", CONTENDERS
     ),
     "event": Primitive(event, "event.set() for the task that waits; two tasks take turns", 2),
+    "sleep": Primitive(sleep, "await sleep(0) in one task"),
     "timeout": Primitive(timeout, "async with timeout(10), which does not expire"),
     "wait_for": Primitive(wait_for, "await wait_for(trivial coroutine, 10)"),
     "task_group": Primitive(
