@@ -19,11 +19,15 @@ __all__ = [
     "invoke_method",
     "invoke_method1",
     "invoke_method2",
+    "is_settled",
     "make_future",
     "make_task",
+    "mark_awaited",
     "own_methods",
     "quicken_method",
+    "raise_failure",
     "result_of",
+    "settle",
     "stepped_task",
     "task_is_cancelled",
     "task_is_done",
@@ -56,6 +60,27 @@ def invoke_method2(context: Context, owner: Any, name: str, first: Any, second: 
 def make_future(keywords: dict[str, Any]) -> asyncio.Future[Any]:
     """Make a future; `keywords` stays the caller's and is not changed."""
     return asyncio.Future(**keywords)
+
+
+def settle(future: Any, value: Any) -> None:
+    """Do what ``future.set_result(value)`` does."""
+    future.set_result(value)
+
+
+def is_settled(future: Any) -> bool:
+    """Do what ``future.done()`` does."""
+    done: bool = future.done()
+    return done
+
+
+def raise_failure(future: Any) -> None:
+    """Do what ``future.result()`` does, but for the result."""
+    future.result()
+
+
+def mark_awaited(future: Any) -> None:
+    """Tell the task that gets `future` from an await that it was awaited, not yielded."""
+    future._asyncio_future_blocking = True
 
 
 def make_task(coro: Any, keywords: dict[str, Any]) -> asyncio.Task[Any]:

@@ -25,7 +25,6 @@ from cython.cimports.treadle._sys.python import (
     PyCFunction_GET_SELF,
     PyContext_Enter,
     PyContext_Exit,
-    PyObject_Call,
     PyObject_TypeCheck,
     PyObject_VectorcallMethod,
     PySet_Discard,
@@ -34,11 +33,19 @@ from cython.cimports.treadle._sys.python import (
     copy_context,
     first_weakref,
     make,
+    make_bare,
+    raise_flag,
     step_task,
 )
 from cython.cimports.treadle._sys.quick import copy_method, quicken_one
 
 _future_type = cython.declare(object, asyncio.Future)
+_future_done = cython.declare(object, asyncio.Future.done)
+_future_result = cython.declare(object, asyncio.Future.result)
+_future_set_result = cython.declare(object, asyncio.Future.set_result)
+_future_awaited = cython.declare(object, vars(asyncio.Future)["_asyncio_future_blocking"])
+future_kind = cython.declare(cython.pointer(PyTypeObject), cython.NULL)  # owned by _future_type;
+# NULL where futures are not of C
 _no_args = cython.declare(tuple, ())
 _task_type = cython.declare(object, asyncio.Task)
 _task_add_done_callback = cython.declare(object, asyncio.Task.add_done_callback)
@@ -96,7 +103,40 @@ def make_future(keywords: dict):
     """Make a future; `keywords` stays the caller's and is not changed."""
     if keywords is None:  # a loop whose __init__ was not called
         raise AttributeError("the loop has not been initialised: call super().__init__()")
-    return PyObject_Call(_future_type, _no_args, keywords)
+    if future_kind == cython.NULL:
+        return _future_type(**keywords)
+    return make_bare(future_kind, _no_args, keywords)
+
+
+def settle(future, value):
+    """Do what ``future.set_result(value)`` does."""
+    if Py_TYPE(cython.cast(cython.pointer(PyObject), future)) == future_kind:
+        call_method1(_future_set_result, future, value)
+    else:
+        future.set_result(value)
+
+
+def is_settled(future):
+    """Do what ``future.done()`` does."""
+    if Py_TYPE(cython.cast(cython.pointer(PyObject), future)) == future_kind:
+        return call_method0(_future_done, future) is True
+    return future.done()
+
+
+def raise_failure(future):
+    """Do what ``future.result()`` does, but for the result."""
+    if Py_TYPE(cython.cast(cython.pointer(PyObject), future)) == future_kind:
+        call_method0(_future_result, future)
+    else:
+        future.result()
+
+
+def mark_awaited(future):
+    """Tell the task that gets `future` from an await that it was awaited, not yielded."""
+    if Py_TYPE(cython.cast(cython.pointer(PyObject), future)) == future_kind:
+        raise_flag(_future_awaited, future)
+    else:
+        future._asyncio_future_blocking = True
 
 
 def make_task(coro, keywords: dict):
@@ -217,4 +257,14 @@ def learn_step_type():
 
 
 register = cython.declare(object, find_register())
+
+
+def learn_future_type():
+    """Fill in `future_kind`; called once, by this module."""
+    global future_kind
+    if type(_future_awaited) is types.GetSetDescriptorType:
+        future_kind = cython.cast(cython.pointer(PyTypeObject), _future_type)
+
+
+learn_future_type()
 learn_step_type()

@@ -324,10 +324,14 @@ class EpollDriver(Driver):
     def repeat(self, first, count):
         """Have changes that were reported but not dispatched reported again."""
         i: cython.int
+        fd: cython.int
         endpoint: Endpoint
         for i in range(first, count):
-            found = self.owner(self.events[i].data.u64 & 0xFFFFFFFF)
-            if found is None or self.events[i].data.u64 == WAKE_DATA:
+            if self.events[i].data.u64 == WAKE_DATA:
+                continue
+            fd = cython.cast(uint32_t, self.events[i].data.u64)  # the lower half
+            found = self.owner(fd)
+            if found is None:
                 continue
             endpoint = found
             if endpoint.edge and endpoint.generation == self.events[i].data.u64 >> 32:
@@ -365,7 +369,7 @@ class EpollDriver(Driver):
         if data == WAKE_DATA:
             self.drain_wake()
             return
-        fd: cython.Py_ssize_t = data & 0xFFFFFFFF
+        fd: cython.Py_ssize_t = cython.cast(uint32_t, data)  # the lower half
         generation: uint32_t = data >> 32
         found = self.owners[fd] if fd < len(self.owners) else None
         if found is None:

@@ -77,6 +77,20 @@ cdef extern from *:
         }
         return PyObject_Vectorcall(method, stack, 2, NULL);
     }
+    /* self.flag = True, for a getset descriptor of a type whose instance `self` is known to be */
+    static inline int treadle_raise_flag(PyObject *flag, PyObject *self) {
+        PyGetSetDef *def = ((PyGetSetDescrObject *)flag)->d_getset;
+        return def->set(self, Py_True, def->closure);
+    }
+    /* kind(**keywords), for a type of C */
+    static inline PyObject *treadle_make_bare(
+            PyTypeObject *kind, PyObject *nothing, PyObject *keywords) {
+        PyObject *made = kind->tp_new(kind, nothing, keywords);
+        if (made != NULL && kind->tp_init(made, nothing, keywords) < 0) {
+            Py_CLEAR(made);
+        }
+        return made;
+    }
     static inline int treadle_is_right_below(PyObject *o, PyTypeObject *kind) {
         return Py_TYPE(o)->tp_base == kind;
     }
@@ -133,6 +147,8 @@ cdef extern from *:
     object call_method1 "treadle_call_method1" (object method, object self, object argument)
     bint is_right_below "treadle_is_right_below" (PyObject *o, PyTypeObject *kind) noexcept
     object make "treadle_make" (PyTypeObject *kind, object argument, object keywords)
+    object make_bare "treadle_make_bare" (PyTypeObject *kind, tuple nothing, object keywords)
+    int raise_flag "treadle_raise_flag" (object flag, object self) except -1
     PyObject *first_weakref "treadle_first_weakref" (PyObject *o) noexcept  # borrowed from `o`
     # 0, or -1 with an exception pending, which `raise_pending` takes up
     int call_in_context "treadle_call_in_context" (

@@ -1,5 +1,6 @@
 cimport cython
 
+from treadle._core.invoke cimport is_settled, settle
 from treadle.aio.loopbound cimport LoopBound, discard
 from treadle.aio.operation cimport Finished, Operation, new_operation
 

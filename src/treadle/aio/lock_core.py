@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from treadle._core.invoke import is_settled, settle
 from treadle.aio.loopbound import LoopBound, discard, keeps
 from treadle.aio.operation import Finished, Operation, new_operation
 
@@ -126,8 +127,8 @@ class LockCore(LoopBound):
         """Wake the first in line if it is not awake already."""
         if self._waiters:
             future = self._waiters[0]
-            if not future.done():
-                future.set_result(True)
+            if not is_settled(future):
+                settle(future, True)
                 return True
         return False
 
@@ -186,12 +187,12 @@ class EventCore(LoopBound):
         self._value = True
         waiters = self._waiters
         if len(waiters) == 1:  # the usual case needs no iterator
-            if not waiters[0].done():
-                waiters[0].set_result(True)
+            if not is_settled(waiters[0]):
+                settle(waiters[0], True)
             return
         for future in waiters:
-            if not future.done():
-                future.set_result(True)
+            if not is_settled(future):
+                settle(future, True)
 
     def clear(self) -> None:
         """Unset the event: who comes from now on waits for the next `set`."""
@@ -304,9 +305,9 @@ class SemaphoreCore(LoopBound):
         """Give a unit to the first who still waits; return False if nobody does."""
         if self._waiters:
             for future in self._waiters:
-                if not future.done():
+                if not is_settled(future):
                     self._value -= 1
-                    future.set_result(True)
+                    settle(future, True)
                     return True
         return False
 

@@ -1,3 +1,4 @@
+from treadle._core.invoke cimport is_settled, settle
 from treadle.aio.operation cimport Owner
 
 

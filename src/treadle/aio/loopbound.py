@@ -13,6 +13,7 @@ import threading
 from asyncio import events
 from typing import Any, TypeVar
 
+from treadle._core.invoke import is_settled, settle
 from treadle.aio.operation import Owner, give_methods, new_future
 
 __all__ = ["LoopBound", "discard", "face", "keeps", "wake_next"]
@@ -80,7 +81,7 @@ def wake_next(waiters: Any) -> bool:
     """Take out the first that still waits, and wake it; return False if there is none."""
     while waiters:
         future = waiters.popleft()
-        if not future.done():
-            future.set_result(None)
+        if not is_settled(future):
+            settle(future, None)
             return True
     return False

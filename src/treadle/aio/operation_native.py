@@ -25,7 +25,7 @@ from types import MethodDescriptorType
 import cython
 from cython.cimports.cpython.object import PyObject, PyTypeObject
 from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
-from cython.cimports.treadle._core.invoke import make_future
+from cython.cimports.treadle._core.invoke import make_future, mark_awaited, raise_failure
 from cython.cimports.treadle._core.wheel import Wheel
 from cython.cimports.treadle._sys.coroutine import method_of, resume_by, take_spare
 
@@ -66,7 +66,7 @@ class Operation:
         """Let the operation wait for a future, which is returned."""
         self.waiting = future
         self.stage = WAITING
-        future._asyncio_future_blocking = True  # how a task knows that it was `await`ed
+        mark_awaited(future)
         return future
 
     def pass_turn(self):
@@ -250,7 +250,7 @@ def advance(
 def _take_result(operation: Operation):
     """Raise what became of the future, if that is no result."""
     try:
-        operation.waiting.result()
+        raise_failure(operation.waiting)
     except BaseException as error:
         if isinstance(error, _InvalidStateError) and not operation.waiting.done():
             operation.stage = WAITING

@@ -1,5 +1,6 @@
 cimport cython
 
+from treadle._core.invoke cimport settle
 from treadle.aio.operation cimport Operation, new_future, new_operation
 from treadle.aio.pieces cimport as_count
 from treadle.aio.stream_buffer cimport StreamBuffer

@@ -21,6 +21,7 @@ import sys
 from asyncio import events, format_helpers
 from typing import Any
 
+from treadle._core.invoke import settle
 from treadle.aio.operation import Operation, new_future, new_operation
 from treadle.aio.pieces import as_count
 from treadle.aio.stand_in import StandIn
@@ -147,7 +148,7 @@ class ReaderCore(StreamBuffer):
         self._waiter = None
         self._wanted = 1
         try:
-            waiter.set_result(None)
+            settle(waiter, None)
         except _InvalidStateError:
             pass  # its task was cancelled, and has not heard of it yet
 
