@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import sys
 import weakref
 
 import pytest
@@ -148,6 +149,8 @@ async def test_what_a_transport_knows_is_asked_through_the_writer(loop, streams)
 
 @on_loop
 async def test_a_failing_handler_is_reported_and_its_connection_closed(loop, streams):
+    if streams is STOCK and sys.version_info < (3, 11, 7):
+        pytest.skip("asyncio of some Python 3.11 neither reports it nor closes")
     reports = []
     loop.set_exception_handler(lambda loop, context: reports.append(context))
 

@@ -525,6 +525,18 @@ class Contract(DatagramContract):
                     driver.detach(endpoint)
         assert [endpoint.masks for endpoint in endpoints] == [[READ]] * 3
 
+    def test_a_wake_up_may_be_among_what_an_interruption_cut_off(self, driver, pairs):
+        def interrupt():
+            raise KeyboardInterrupt
+
+        ours, theirs = pairs()
+        endpoint = self.await_edge(driver, ours, READ, interrupt)
+        theirs.send(b"x")
+        driver.wake()
+        with pytest.raises(KeyboardInterrupt):
+            driver.wait(0)
+        assert endpoint.masks == [READ]
+
     def test_changes_are_not_lost_to_a_signal_that_ends_the_wait(self, driver, pairs):
         ours, theirs = pairs()
         endpoint = self.await_edge(driver, ours, READ)
