@@ -72,6 +72,12 @@ def new_loop(name: str) -> asyncio.AbstractEventLoop:
     return loop
 
 
+def settle(name: str) -> None:
+    """Put in asyncio's place what a user of this loop would; before a program is imported."""
+    if name in (SUBJECT, PURE):
+        importlib.import_module(MODULES[name]).install()
+
+
 def names(loop: str) -> ModuleType:
     """Where a program on this loop finds streams, queues, locks, timeouts and groups.
 

@@ -11,7 +11,7 @@ import sys
 import traceback
 from dataclasses import asdict
 
-from bench import echo, idle, imports, loops, spawn, stopwatch
+from bench import echo, idle, imports, loops, memory, programs, spawn, startup, stopwatch
 from bench.effort import Effort, effort
 from bench.micro import PROGRAMS
 from bench.outcome import Outcome
@@ -53,8 +53,14 @@ def run(name: str, loop: str, size: Effort) -> Outcome:
             return spawn.run(loop, size)
         case "idle":
             return idle.run(name, loop, size)
+        case "memory":
+            return memory.run(name, loop, size)
         case "import":
             return imports.run(loop, size)
+        case "startup":
+            return startup.run(loop, size)
+        case "program":
+            return programs.run(name, loop, size)
 
 
 def _micro(name: str, loop_name: str, size: Effort) -> Outcome:
