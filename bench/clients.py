@@ -135,7 +135,7 @@ async def _postgres(port: int) -> AsyncIterator[list[Operation]]:
     import asyncpg
 
     clients = [
-        await asyncpg.connect(host=HOST, port=port, user="postgres", database="postgres")
+        await asyncpg.connect(host=HOST, port=port, user="postgres", database="postgres", ssl=False)
         for _ in range(CONNECTIONS)
     ]
     await clients[0].execute(
@@ -225,6 +225,8 @@ def _on(name: str, core: int | None, main: Callable[[], Awaitable[Tally]]) -> Ta
         asyncio.set_event_loop(loop)
         try:
             return loop.run_until_complete(main())
+        except ModuleNotFoundError as error:
+            raise CannotError(f"no package {error.name}") from error
         finally:
             loop.close()
 
@@ -239,7 +241,4 @@ CLIENTS: dict[str, Callable[[str, Effort], Outcome]] = {
 def run(name: str, loop: str, effort: Effort) -> Outcome:
     """Microseconds of the client's CPU per operation."""
     settle(loop)
-    try:
-        return CLIENTS[name](loop, effort)
-    except ModuleNotFoundError as error:
-        raise CannotError(f"no package {error.name}") from error
+    return CLIENTS[name](loop, effort)

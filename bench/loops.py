@@ -118,4 +118,5 @@ def missing_method(error: NotImplementedError) -> str:
     assert frame is not None
     while frame.tb_next is not None:
         frame = frame.tb_next
-    return f"{frame.tb_frame.f_code.co_name} raises NotImplementedError"
+    reason = f": {error}" if str(error) else ""
+    return f"{frame.tb_frame.f_code.co_name} raises NotImplementedError{reason}"

@@ -142,6 +142,7 @@ ECHOES = (
     "echo_1k_100",
     "echo_100k_8",
     "echo_1k_1",
+    "echo_active_1k_10000",
     "echo_buffered_1k_100",
     "echo_sock_1k_100",
     "echo_streams_1k_100",
