@@ -1,8 +1,9 @@
 """The real programs: which server is driven by which generator, and which are clients."""
 
 from contextlib import AbstractContextManager, ExitStack
+from importlib import metadata
 
-from bench import child, clients, compiler, cores, served
+from bench import child, clients, compiler, cores, served, services
 from bench.effort import Effort
 from bench.loops import LIMIT
 from bench.outcome import Outcome
@@ -18,6 +19,19 @@ LOADS: dict[str, tuple[str, tuple[object, ...]]] = {
     "tcp_proxy": ("load", (100, 100, 1024)),
 }
 """Server -> its generator and what that is told."""
+
+PACKAGES = ("aiohttp", "asyncpg", "fastapi", "httptools", "redis", "uvicorn", "websockets")
+
+
+def versions() -> dict[str, str]:
+    """Those of what the programs are made of and talk to, as far as it is there."""
+    found = services.versions()
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            pass
+    return found
 
 
 def run(name: str, loop: str, effort: Effort) -> Outcome:

@@ -5,6 +5,7 @@ program that is not installed raises CannotError.
 """
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -44,8 +45,7 @@ def redis(core: int | None) -> Iterator[int]:
 @contextmanager
 def postgres(core: int | None) -> Iterator[int]:
     """The port of a PostgreSQL that trusts everybody; its user is `postgres`."""
-    newest = sorted(Path(DEBIAN).glob("*/bin"), key=lambda path: -float(path.parent.name))
-    initdb = Path(_find("initdb", *map(str, newest))).resolve()
+    initdb = Path(_find("initdb", *_newest())).resolve()
     with _folder() as folder:
         if os.getuid() == 0:
             shutil.chown(folder, ACCOUNT)
@@ -68,6 +68,30 @@ def postgres(core: int | None) -> Iterator[int]:
         ready = [str(initdb.parent / "pg_isready"), "-q", "-h", HOST, "-p", str(port)]
         with _running(command, folder, core, lambda: _succeeds(ready)):
             yield port
+
+
+def versions() -> dict[str, str]:
+    """Of the servers that are installed."""
+    found = {}
+    for program in ("redis-server", "initdb"):
+        try:
+            done = subprocess.run(
+                [_find(program, *_newest()), "--version"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except (CannotError, OSError):
+            continue
+        number = re.search(r"\d+\.\d+[.\d]*", done.stdout)
+        found[{"initdb": "postgresql"}.get(program, program)] = number[0] if number else "unknown"
+    return found
+
+
+def _newest() -> list[str]:
+    """Folders of PostgreSQL's programs, the newest version first."""
+    folders = Path(DEBIAN).glob("*/bin")
+    return [str(path) for path in sorted(folders, key=lambda path: -float(path.parent.name))]
 
 
 def _find(program: str, *folders: str) -> str:

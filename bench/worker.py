@@ -87,6 +87,7 @@ def probe() -> dict[str, object]:
         "implementation": platform.python_implementation(),
         "build": sys.version,
         "loops": found,
+        "packages": programs.versions(),
     }
 
 
