@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
-from bench import compiler, cores
-from bench.loops import LIMIT, CannotError
+from bench import cores, peers
+from bench.loops import OUTSIDERS, CannotError
 
 
 class ServerError(Exception):
@@ -35,7 +35,11 @@ def server(kind: str, loop: str, core: int | None, argument: str = "") -> Iterat
     with tempfile.TemporaryFile("w+") as complaints:
         with cores.on(core):
             process = subprocess.Popen(
-                _command(kind, loop, argument), stdout=subprocess.PIPE, stderr=complaints, text=True
+                _command(kind, loop, argument),
+                env=peers.environment(loop, kind),
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                text=True,
             )
         assert process.stdout is not None
         with process.stdout:
@@ -73,9 +77,6 @@ def last_line(text: str) -> str:
 
 
 def _command(kind: str, loop: str, argument: str) -> list[str]:
-    if loop != LIMIT:
-        return [sys.executable, "-m", "bench.servers", kind, loop, argument]
-    program = compiler.find("echo_epoll")
-    if program is None:
-        raise RuntimeError("echo_epoll has not been built")
-    return [str(program), *({"echo_unix": [argument], "echo_udp": ["udp"]}.get(kind, []))]
+    if loop in OUTSIDERS:
+        return peers.command(loop, kind, argument)
+    return [sys.executable, "-m", "bench.servers", kind, loop, argument]

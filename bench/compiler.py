@@ -31,6 +31,7 @@ class Recipe:
 
 PROGRAMS = {
     "echo_epoll": Recipe("echo_epoll.c"),
+    "echo_uring": Recipe("echo_uring.c"),
     "load": Recipe("load.c"),
     "load_tls": Recipe("load.c", ("-DWITH_TLS",), OPENSSL),
     "load_udp": Recipe("load_udp.c"),

@@ -30,8 +30,15 @@ def run(shape: Shape, loop: str, effort: Effort) -> Outcome:
             argument,
             loop,
             STYLES[shape.style].generator,
-            (shape.connections, shape.size, effort.warmup_seconds, effort.echo_seconds),
+            (*_numbers(shape), effort.warmup_seconds, effort.echo_seconds),
         )
+
+
+def _numbers(shape: Shape) -> tuple[int, ...]:
+    """What the generator is told about the shape."""
+    if shape.style == "udp":
+        return (shape.connections, shape.size)
+    return (shape.connections, shape.active, shape.size)
 
 
 def handshakes(loop: str, effort: Effort) -> Outcome:

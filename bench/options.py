@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from bench.effort import FULL, QUICK, effort
-from bench.loops import BASELINE, NAMES, SUBJECT
+from bench.loops import BASELINE, DEFAULT, NAMES, PURE, SUBJECT
 from bench.targets import TARGETS
 from bench.workloads import CATALOGUE, Workload, find
 
@@ -66,7 +66,7 @@ def _make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--loops", metavar="NAME[,..]", help=f"of {', '.join(NAMES)} (default: all)")
+    add("--loops", metavar="NAME[,..]", help=f"of {', '.join(NAMES)} (default: all but {PURE})")
     add("--only", metavar="WORKLOAD[,..]", help="run these workloads only; see --list")
     add("--list", action="store_true", help="list the workloads and their targets, run nothing")
     add(
@@ -97,7 +97,7 @@ def _names(text: str) -> list[str]:
 
 def _loops(parser: argparse.ArgumentParser, text: str | None) -> list[str]:
     if text is None:
-        return list(NAMES)
+        return list(DEFAULT)
     names = _names(text)
     for name in names:
         if name not in NAMES:

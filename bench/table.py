@@ -100,8 +100,7 @@ def remarks(results: Results) -> Iterator[str]:
         if run.outcome.error is not None:
             yield f"{run.workload} on {run.loop}, round {run.round}: {run.outcome.error}"
         if run.outcome.cannot is not None:
-            label, method = LABELS.get(run.loop, run.loop), run.outcome.cannot
-            yield f"{run.workload}: {label} cannot: {method} raises NotImplementedError"
+            yield f"{run.workload}: {LABELS.get(run.loop, run.loop)} cannot: {run.outcome.cannot}"
     disturbances = [run.outcome.detail.get("disturbance") for run in results.runs]
     worst = max((share for share in disturbances if isinstance(share, float)), default=0.0)
     if worst > DISTURBED:

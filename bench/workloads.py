@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.loops import LIMIT, MODULES, PATCH, STOCK
+from bench.loops import LIMIT, MODULES, NODE, OUTSIDERS, PATCH, STOCK
 from bench.micro import PROGRAMS
 from bench.primitives import PRIMITIVES
 
@@ -22,8 +22,8 @@ class Workload:
     what: str
     relative: bool = True
     """Whether dividing by another loop's figure means anything."""
-    limited: bool = False
-    """Whether the C server can run it, too."""
+    peers: tuple[str, ...] = ()
+    """The programs that are no Python loops and take part."""
     patched: bool = False
     """Whether transports put into another loop take part."""
     named: bool = False
@@ -31,7 +31,8 @@ class Workload:
 
     def contestants(self, loops: list[str]) -> list[str]:
         """Those of `loops` that take part in this workload."""
-        absent = {LIMIT: not self.limited, PATCH: not self.patched, STOCK: not self.named}
+        absent = {PATCH: not self.patched, STOCK: not self.named}
+        absent |= {name: name not in self.peers for name in OUTSIDERS}
         return [name for name in loops if not absent.get(name, name not in MODULES)]
 
 
@@ -41,8 +42,8 @@ class Style:
 
     what: str
     wire: Wire = "tcp"
-    limited: bool = False
-    """Whether the C server can stand in for it."""
+    peers: tuple[str, ...] = ()
+    """The programs that are no Python loops and can stand in for it."""
     patched: bool = False
     named: bool = False
 
@@ -53,19 +54,26 @@ class Style:
 
 
 STYLES = {
-    "protocol": Style("a Protocol", limited=True, patched=True),
+    "protocol": Style("a Protocol", peers=OUTSIDERS, patched=True),
     "streams": Style("read and write of streams", named=True),
     "sock": Style("sock_recv and sock_sendall, a task for each connection,"),
     "buffered": Style("a BufferedProtocol"),
     "readexactly": Style("readexactly and drain of streams", named=True),
     "readline": Style("readline and drain of streams", named=True),
-    "tls": Style("a Protocol over TLS", wire="tls", patched=True),
-    "unix": Style("a Protocol on a Unix socket", wire="unix", limited=True),
-    "udp": Style("a DatagramProtocol", wire="udp", limited=True),
+    "tls": Style("a Protocol over TLS", wire="tls", peers=(NODE,), patched=True),
+    "unix": Style("a Protocol on a Unix socket", wire="unix", peers=(NODE, LIMIT)),
+    "active": Style("a Protocol", peers=OUTSIDERS, patched=True),
+    "udp": Style("a DatagramProtocol", wire="udp", peers=(NODE, LIMIT)),
 }
 
-_ECHO = re.compile(rf"echo(?:_({'|'.join(STYLES)}))?_([1-9]\d{{0,5}})(k?)_([1-9]\d{{0,3}})")
+_ECHO = re.compile(rf"echo(?:_({'|'.join(STYLES)}))?_([1-9]\d{{0,5}})(k|m|)_([1-9]\d{{0,4}})")
+_MULTIPLE = {"": 1, "k": 1024, "m": 1024 * 1024}
 _LARGEST_DATAGRAM = 60_000
+_LARGEST_MESSAGE = 64 * 1024 * 1024
+_MOST_CONNECTIONS = 16_000
+"""A process may often have 20,000 descriptors, and no more."""
+_ACTIVE_SHARE = 100
+"""Of so many connections one is active, where most are idle."""
 
 
 @dataclass(frozen=True)
@@ -77,23 +85,36 @@ class Shape:
     """Bytes in a message."""
     connections: int
 
+    @property
+    def active(self) -> int:
+        """How many of the connections send anything."""
+        return (
+            max(1, self.connections // _ACTIVE_SHARE)
+            if self.style == "active"
+            else self.connections
+        )
+
     @classmethod
     def parse(cls, name: str) -> "Shape | None":
         """The shape that a name describes (`echo_4k_50`); None when it describes none."""
         match = _ECHO.fullmatch(name)
         if match is None:
             return None
-        style, size, kilo, connections = match.groups()
+        style, size, multiple, connections = match.groups()
         shape = cls(
             style=style or "protocol",
-            size=int(size) * (1024 if kilo else 1),
+            size=int(size) * _MULTIPLE[multiple],
             connections=int(connections),
         )
-        return None if style == "udp" and shape.size > _LARGEST_DATAGRAM else shape
+        largest = _LARGEST_DATAGRAM if style == "udp" else _LARGEST_MESSAGE
+        possible = shape.size <= largest and shape.connections <= _MOST_CONNECTIONS
+        return shape if possible else None
 
     def workload(self, name: str) -> Workload:
         style = STYLES[self.style]
-        messages = f"{self.size:,}-byte messages over {self.connections} connection(s)"
+        messages = f"{self.size:,}-byte messages over {self.connections:,} connection(s)"
+        if self.style == "active":
+            messages += f", of which {self.active:,} are active"
         if style.wire == "udp":
             messages = f"{self.size:,}-byte datagrams of {self.connections} client(s)"
         return Workload(
@@ -101,7 +122,7 @@ class Shape:
             kind="echo",
             unit="µs",
             what=f"server CPU per message, user and system: {style.what} echoes {messages}",
-            limited=style.limited,
+            peers=style.peers,
             patched=style.patched,
             named=style.named,
         )
