@@ -39,9 +39,9 @@ LOOKS = {
     "aiofastnet": Look("#0a7d5a", "#4fd0a5", "cross"),
     "node": Look("#7a7a00", "#cfcf4a", "square", "7 4"),
     "c-epoll": Look("#202020", "#f0f0f0", "cross", "7 4"),
+    "c-uring": Look("#a01050", "#ff86b5", "triangle", "7 4"),
 }
 OTHERS = (
-    Look("#a01050", "#ff86b5", "triangle", "7 4"),
     Look("#006f8f", "#59cdee", "circle", "7 4"),
     Look("#6b4a1f", "#d3ab74", "diamond", "2 3"),
 )
@@ -202,7 +202,9 @@ def _drawn(line: Line, look: Look, index: int, x_axis: _Axis, y_axis: _Axis) -> 
     yield "</g>"
 
 
-def _legend(lines: Sequence[Line], looks: dict[str, Look], numbers: dict[str, int]) -> Iterator[str]:
+def _legend(
+    lines: Sequence[Line], looks: dict[str, Look], numbers: dict[str, int]
+) -> Iterator[str]:
     """In the order in which the lines end on the right, the highest first."""
     x, y = WIDTH - RIGHT + 18, TOP + 8
     for line in sorted(lines, key=lambda line: (-_last(line), line.name)):

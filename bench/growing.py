@@ -95,7 +95,13 @@ def _nothing() -> None:
 KINDS: dict[str, Callable[[int], Micro]] = {"tasks": tasks, "timers": timers}
 
 
-def find(name: str) -> Micro | None:
-    """The program of this name (`timers_1000`); None when the name is none of these."""
+def known(name: str) -> bool:
+    """Whether a name is one of these (`timers_1000`)."""
+    return _NAME.fullmatch(name) is not None
+
+
+def micro(name: str) -> Micro:
+    """The program of this name."""
     match = _NAME.fullmatch(name)
-    return KINDS[match[1]](int(match[2])) if match else None
+    assert match is not None, name
+    return KINDS[match[1]](int(match[2]))

@@ -28,7 +28,10 @@ def _echo(style: str, *, sizes: tuple[str, ...], connections: tuple[int, ...]) -
 
 
 def _bytes(size: str) -> int:
-    return int(size.removesuffix("k")) * (KIB if size.endswith("k") else 1)
+    for letter, multiple in (("k", KIB), ("m", KIB * KIB)):
+        if size.endswith(letter):
+            return int(size.removesuffix(letter)) * multiple
+    return int(size)
 
 
 def _powers(name: str, first: int, last: int) -> dict[int, str]:
@@ -40,7 +43,7 @@ def _powers(name: str, first: int, last: int) -> dict[int, str]:
     return found
 
 
-SIZES = ("64", "1k", "16k", "100k", "1024k")
+SIZES = ("64", "1k", "16k", "100k", "1m")
 MANY = (1, 10, 100, 1000, 10_000)
 SOME = (1, 10, 100, 1000)
 CPU = "µs of server CPU per message"

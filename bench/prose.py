@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from bench import growth, markdown
-from bench.loops import BASELINE, LABELS, SUBJECT
+from bench.loops import BASELINE, LABELS, NODE, PURE, STOCK, SUBJECT
 from bench.record import Block, Record, Row
 from bench.results import STEADY, Spread
 from bench.table import number
@@ -25,9 +25,10 @@ GROUPS = {
 def opening(records: Sequence[Record]) -> list[str]:
     names = ", ".join(dict.fromkeys(_labels(records)))
     return [
-        f"{names}: all in one run, taking turns, each run in a fresh process.",
-        "Every figure is a cost: lower is better. [bench/README.md](../../bench/README.md) says",
-        "what is measured and how; `make bench` measures on your machine and writes this page.",
+        f"{names}:",
+        "side by side, taking turns, each run in a fresh process. Every figure is a cost: lower is",
+        "better. [bench/README.md](../../bench/README.md) says what is measured and how;",
+        "`make bench` measures on your machine and writes this page.",
         "",
         "Figures are medians over the rounds, with the extremes beside them. Ratios are taken",
         f"within each round. Where they lie apart by more than {STEADY:.0%} of their median, no",
@@ -45,17 +46,19 @@ def _labels(records: Sequence[Record]) -> Iterator[str]:
 def run(record: Record) -> list[str]:
     """Where, when and with what."""
     machine = record.machine
+    took_part = {row.loop for block in record.blocks.values() for row in block.rows}
     packages = ", ".join(
-        f"{LABELS.get(name, name)} {version}"
+        f"{LABELS.get(name, name) if name == NODE else name} {version}"
         for name, version in record.versions.items()
-        if version != "standard library" and "/" not in version
+        # others have no version but that of the checkout or of Python
+        if name in took_part and name not in (STOCK, PURE) and version[:1] in "v0123456789"
     )
     facts = [
         ["date", ", ".join(record.dates)],
         ["processor", f"{machine['processor']}, {machine['cores']} core(s)"],
         ["kernel", f"{machine['system']} {machine['kernel']} {machine['architecture']}"],
         ["libc", str(machine["libc"])],
-        ["Python", f"{record.implementation} {record.build}"],
+        [record.implementation, record.build],
         ["versions", packages],
         ["rounds", _rounds(record)],
     ]
