@@ -79,6 +79,7 @@ class Tally:
                 "cpu_ns": int(self.cpu * 1e9),
                 "per_second": parts / self.seconds,
                 "p50_us": percentiles[49] * 1e6,
+                "p90_us": percentiles[89] * 1e6,
                 "p99_us": percentiles[98] * 1e6,
                 "disturbance": self.disturbance,
             },

@@ -1,6 +1,9 @@
 """How long and how large the measurements are: one place for every such number."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Size = Literal["full", "brief", "quick"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,12 @@ QUICK = Effort(
     pages=500,
 )
 """To see that everything runs. Its figures are not for quoting."""
+
+
+BRIEF = replace(FULL, rounds=2, micro_seconds=0.08, repeats=2, warmup_seconds=0.2, echo_seconds=0.6)
+"""For the many points of a curve."""
+
+EFFORTS: dict[Size, Effort] = {"full": FULL, "brief": BRIEF, "quick": QUICK}
 
 
 def effort(quick: bool) -> Effort:

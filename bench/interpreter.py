@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench import peers
 from bench.child import last_line
+from bench.effort import Size
 from bench.loops import ENVIRONMENT, LIMIT
 from bench.outcome import Outcome
 
@@ -83,9 +84,9 @@ def inspect(path: str, limit_obstacle: str | None) -> Interpreter:
     )
 
 
-def run(interpreter: Interpreter, workload: str, loop: str, quick: bool) -> Outcome:
+def run(interpreter: Interpreter, workload: str, loop: str, size: Size) -> Outcome:
     """Run one worker to its end; whatever goes wrong becomes the outcome's error."""
-    arguments = [workload, loop, "quick" if quick else "full"]
+    arguments = [workload, loop, size]
     try:
         status, out, err = _run(interpreter.path, arguments, RUN_SECONDS, ENVIRONMENT.get(loop, {}))
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""One run, in this process: `python -m bench.worker WORKLOAD LOOP full|quick`.
+"""One run, in this process: `python -m bench.worker WORKLOAD LOOP full|brief|quick`.
 
 It prints one line of JSON, the fields of an `Outcome`. `python -m bench.worker probe` instead tells
 about the interpreter and which loops it can make.
@@ -9,14 +9,15 @@ import json
 import platform
 import sys
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import cast
 
-from bench import echo, idle, imports, loops, memory, programs, spawn, startup, stopwatch
-from bench.effort import Effort, effort
+from bench import echo, growing, idle, imports, loops, memory, programs, spawn, startup, stopwatch
+from bench.effort import EFFORTS, Effort, Size
 from bench.micro import PROGRAMS
 from bench.outcome import Outcome
 from bench.primitives import PRIMITIVES
-from bench.workloads import Shape, find
+from bench.workloads import Shape, crowd, find
 
 
 def main(arguments: list[str]) -> int:
@@ -25,7 +26,7 @@ def main(arguments: list[str]) -> int:
         return 0
     name, loop, size = arguments
     try:
-        outcome = run(name, loop, effort(quick=size == "quick"))
+        outcome = run(name, loop, EFFORTS[cast(Size, size)])
     except NotImplementedError as error:
         outcome = Outcome(cannot=loops.missing_method(error))
     except loops.CannotError as error:
@@ -52,8 +53,14 @@ def run(name: str, loop: str, size: Effort) -> Outcome:
         case "spawn":
             return spawn.run(loop, size)
         case "idle":
+            if many := crowd(name):
+                name, count = many
+                size = replace(size, connections=count, tls_connections=count)
             return idle.run(name, loop, size)
         case "memory":
+            if many := crowd(name):
+                name, count = many
+                size = replace(size, objects=count)
             return memory.run(name, loop, size)
         case "import":
             return imports.run(loop, size)
@@ -66,8 +73,10 @@ def run(name: str, loop: str, size: Effort) -> Outcome:
 def _micro(name: str, loop_name: str, size: Effort) -> Outcome:
     loop = loops.new_loop(loop_name)
     asyncio.set_event_loop(loop)
-    primitive = PRIMITIVES.get(name)
-    micro = PROGRAMS[name] if primitive is None else primitive.micro(loop_name)
+    if name in PRIMITIVES:
+        micro = PRIMITIVES[name].micro(loop_name)
+    else:
+        micro = PROGRAMS.get(name) or growing.micro(name)
     timing = stopwatch.measure(micro, loop, size.micro_seconds, size.repeats)
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()

@@ -1,9 +1,10 @@
 """The catalogue: every workload's name, kind, unit and meaning. It runs nothing."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from bench import growing
 from bench.loops import LIMIT, MODULES, NODE, OUTSIDERS, PATCH, STOCK
 from bench.micro import PROGRAMS
 from bench.primitives import PRIMITIVES
@@ -294,8 +295,23 @@ def find(name: str) -> Workload | None:
     known = CATALOGUE.get(name)
     if known is not None:
         return known
+    if growing.known(name):
+        return Workload(name, kind="micro", unit="ns", what=growing.micro(name).what)
+    if many := crowd(name):
+        kind, count = many
+        idle = CATALOGUE[kind]
+        return replace(idle, name=name, what=f"{idle.what}, {count:,} of them")
     shape = Shape.parse(name)
     return shape.workload(name) if shape else None
+
+
+_CROWD = re.compile(r"(idle_[a-z_]*[a-z])_([1-9]\d{0,5})")
+
+
+def crowd(name: str) -> tuple[str, int] | None:
+    """The memory workload of the catalogue and the number in `idle_connection_100`."""
+    match = _CROWD.fullmatch(name)
+    return (match[1], int(match[2])) if match and match[1] in CATALOGUE else None
 
 
 def _catalogue() -> dict[str, Workload]:
