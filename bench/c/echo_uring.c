@@ -29,10 +29,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { BUFFER = 256 * 1024, ENTRIES = 4096, COMPLETIONS = 32768, BACKLOG = 4096, LIFETIME_SECONDS = 180 };
+enum {
+    BUFFER = 256 * 1024,
+    ENTRIES = 4096,
+    COMPLETIONS = 32768,
+    FILES = 20000,
+    BACKLOG = 4096,
+    LIFETIME_SECONDS = 180,
+    QUIET = 1, /* marks an operation whose end is no news */
+};
 
 struct connection {
-    int fd;
+    int file; /* its number among the ring's own files */
     char *buffer;
 };
 
@@ -107,6 +115,21 @@ static void reserve(unsigned count)
         enter(0);
 }
 
+/* Connections are files of the ring, not descriptors of the process: looking them up costs less. */
+static void make_files(void)
+{
+    struct rlimit files;
+    struct io_uring_rsrc_register sparse = {.nr = FILES, .flags = IORING_RSRC_REGISTER_SPARSE};
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        fail("getrlimit");
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_cur < sparse.nr)
+        sparse.nr = (unsigned)files.rlim_cur;
+    if (syscall(__NR_io_uring_register, submissions.fd, IORING_REGISTER_FILES2, &sparse, sizeof sparse) < 0)
+        fail("io_uring_register");
+}
+
 static struct io_uring_sqe *next_entry(unsigned operation, int fd, struct connection *c)
 {
     struct io_uring_sqe *entry = &submissions.entries[submissions.filled++ & submissions.mask];
@@ -119,7 +142,8 @@ static struct io_uring_sqe *next_entry(unsigned operation, int fd, struct connec
 
 static void receive(struct connection *c)
 {
-    struct io_uring_sqe *entry = next_entry(IORING_OP_RECV, c->fd, c);
+    struct io_uring_sqe *entry = next_entry(IORING_OP_RECV, c->file, c);
+    entry->flags = IOSQE_FIXED_FILE;
     entry->addr = (uintptr_t)c->buffer;
     entry->len = BUFFER;
     entry->ioprio = IORING_RECVSEND_POLL_FIRST; /* the peer has hardly answered yet */
@@ -129,30 +153,32 @@ static void receive(struct connection *c)
 static void answer(struct connection *c, unsigned size)
 {
     reserve(2);
-    struct io_uring_sqe *entry = next_entry(IORING_OP_SEND, c->fd, c);
+    struct io_uring_sqe *entry = next_entry(IORING_OP_SEND, c->file, c);
     entry->addr = (uintptr_t)c->buffer;
     entry->len = size;
     entry->msg_flags = MSG_WAITALL | MSG_NOSIGNAL;
-    entry->flags = IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;
-    entry->user_data = 1; /* the receive is cancelled with it, and tells */
+    entry->flags = IOSQE_FIXED_FILE | IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;
+    entry->user_data = QUIET; /* the receive is cancelled with it, and tells */
     receive(c);
 }
 
 static void finish(struct connection *c)
 {
-    close(c->fd);
+    reserve(1);
+    struct io_uring_sqe *entry = next_entry(IORING_OP_CLOSE, 0, NULL);
+    entry->file_index = (unsigned)c->file + 1;
+    entry->flags = IOSQE_CQE_SKIP_SUCCESS;
+    entry->user_data = QUIET;
     munmap(c->buffer, BUFFER);
     free(c);
 }
 
-static void welcome(int fd)
+static void welcome(int file)
 {
-    int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     struct connection *c = malloc(sizeof *c);
     if (c == NULL)
         fail("malloc");
-    c->fd = fd;
+    c->file = file;
     c->buffer = mmap(NULL, BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (c->buffer == MAP_FAILED)
         fail("mmap");
@@ -163,13 +189,15 @@ static void welcome(int fd)
 static void accept_all(int listener)
 {
     reserve(1);
-    next_entry(IORING_OP_ACCEPT, listener, NULL)->ioprio = IORING_ACCEPT_MULTISHOT;
+    struct io_uring_sqe *entry = next_entry(IORING_OP_ACCEPT, listener, NULL);
+    entry->ioprio = IORING_ACCEPT_MULTISHOT;
+    entry->file_index = IORING_FILE_INDEX_ALLOC;
 }
 
 static void complete(const struct io_uring_cqe *done, int listener)
 {
     struct connection *c = (void *)(uintptr_t)done->user_data;
-    if (done->user_data == 1)
+    if (done->user_data == QUIET)
         return;
     if (c != NULL && done->res > 0)
         answer(c, (unsigned)done->res);
@@ -187,7 +215,8 @@ static int listen_somewhere(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* connections inherit it */
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, BACKLOG) < 0 ||
         getsockname(fd, (struct sockaddr *)&address, &length) < 0)
         fail("bind");
@@ -199,13 +228,9 @@ static int listen_somewhere(void)
 int main(int argc, char **argv)
 {
     make_ring();
+    make_files();
     if (argc > 1 && strcmp(argv[1], "probe") == 0)
         return 0;
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
     alarm(LIFETIME_SECONDS);
     int listener = listen_somewhere();
     accept_all(listener);
