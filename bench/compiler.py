@@ -36,7 +36,11 @@ PROGRAMS = {
     "load_tls": Recipe("load.c", ("-DWITH_TLS",), OPENSSL),
     "load_udp": Recipe("load_udp.c"),
     "handshakes": Recipe("handshakes.c", (), OPENSSL),
+    "instrument": Recipe("instrument.c", ("-shared", "-fPIC")),
 }
+
+TOOLS = frozenset({"instrument"})
+"""Those that no measurement needs, but counting and profiling do."""
 
 
 @dataclass(frozen=True)
