@@ -53,8 +53,8 @@ def main(arguments: list[str]) -> int:
 
 def _list() -> None:
     for workload in CATALOGUE.values():
-        target = targets.TARGETS.get(workload.name)
-        aim = f" [target: {target.text(workload.unit)}]" if target else ""
+        aims = [target.text(workload.unit) for target in targets.promised(workload.name)]
+        aim = f" [target: {', '.join(aims)}]" if aims else ""
         print(f"{workload.name:<23} {workload.unit:>3}  {workload.what}{aim}")
     print()
     print("Any echo_[STYLE_]SIZE_CONNECTIONS will do, as echo_4k_50 or echo_tls_16k_2; of styles")

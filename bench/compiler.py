@@ -35,6 +35,8 @@ PROGRAMS = {
     "load": Recipe("load.c"),
     "load_tls": Recipe("load.c", ("-DWITH_TLS",), OPENSSL),
     "load_udp": Recipe("load_udp.c"),
+    "http_load": Recipe("http_load.c"),
+    "broadcast_load": Recipe("broadcast_load.c"),
     "handshakes": Recipe("handshakes.c", (), OPENSSL),
     "instrument": Recipe("instrument.c", ("-shared", "-fPIC")),
 }

@@ -1,9 +1,9 @@
 """Instructions per operation, counted by callgrind.
 
-They do not depend on how busy the machine is, nor on its clock: a change of one per cent shows. They
-do depend on how CPython and treadle were compiled, so a count is compared only with one that the
-same CPython, compiler and kind of processor gave. What waits for memory costs more than its
-instructions say: counts guard against getting slower, and do not tell how fast something is.
+They do not depend on how busy the machine is: a change of one per cent shows. They do depend on how
+CPython and treadle were compiled, so a count is compared only with one that the same CPython,
+compiler and kind of processor gave. What waits for memory costs more than its instructions say:
+counts guard against getting slower, and do not tell how fast something is.
 """
 
 import hashlib

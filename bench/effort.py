@@ -19,7 +19,7 @@ class Effort:
     warmup_seconds: float
     """Load on an echo server before the measured interval begins."""
     echo_seconds: float
-    """The measured interval of an echo run."""
+    """The measured interval of an echo run, and of the real programs."""
     connections: int
     """Idle connections opened for the memory workloads, as far as RLIMIT_NOFILE allows."""
     tls_connections: int
@@ -28,6 +28,12 @@ class Effort:
     """Processes started, one after the other."""
     import_pairs: int
     """Alternating pairs of fresh processes in one run of `import`."""
+    starts: int
+    """Fresh processes in one run of `startup`."""
+    objects: int
+    """Tasks, or timers, made for the memory workloads."""
+    pages: int
+    """Pages that the crawler crawls."""
 
 
 FULL = Effort(
@@ -40,6 +46,9 @@ FULL = Effort(
     tls_connections=2000,
     spawns=500,
     import_pairs=15,
+    starts=15,
+    objects=50_000,
+    pages=10_000,
 )
 
 QUICK = Effort(
@@ -52,6 +61,9 @@ QUICK = Effort(
     tls_connections=200,
     spawns=50,
     import_pairs=4,
+    starts=4,
+    objects=10_000,
+    pages=500,
 )
 """To see that everything runs. Its figures are not for quoting."""
 

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import peers
@@ -39,6 +39,8 @@ class Interpreter:
     """Loop -> version of its package, for the loops that work."""
     obstacles: dict[str, str]
     """Loop -> why it cannot be measured, for the others."""
+    packages: dict[str, str] = field(default_factory=dict)
+    """Package or server -> its version, of those that the real programs need and that are there."""
 
 
 def inspect(path: str, limit_obstacle: str | None) -> Interpreter:
@@ -78,6 +80,7 @@ def inspect(path: str, limit_obstacle: str | None) -> Interpreter:
         build=facts["build"],
         versions=versions,
         obstacles=obstacles,
+        packages=facts["packages"],
     )
 
 

@@ -72,6 +72,12 @@ def new_loop(name: str) -> asyncio.AbstractEventLoop:
     return loop
 
 
+def settle(name: str) -> None:
+    """Put in asyncio's place what a user of this loop would; before a program is imported."""
+    if name in (SUBJECT, PURE):
+        importlib.import_module(MODULES[name]).install()
+
+
 def names(loop: str) -> ModuleType:
     """Where a program on this loop finds streams, queues, locks, timeouts and groups.
 
@@ -112,4 +118,5 @@ def missing_method(error: NotImplementedError) -> str:
     assert frame is not None
     while frame.tb_next is not None:
         frame = frame.tb_next
-    return f"{frame.tb_frame.f_code.co_name} raises NotImplementedError"
+    reason = f": {error}" if str(error) else ""
+    return f"{frame.tb_frame.f_code.co_name} raises NotImplementedError{reason}"

@@ -9,7 +9,7 @@ from typing import NoReturn
 from bench import growth
 from bench.effort import FULL, QUICK, effort
 from bench.loops import BASELINE, DEFAULT, NAMES, PURE, SUBJECT
-from bench.targets import TARGETS
+from bench.targets import promised
 from bench.workloads import CATALOGUE, Workload, find
 
 MINUTES = 28.0
@@ -171,7 +171,7 @@ def _curves(parser: argparse.ArgumentParser, text: str, others: list[Workload]) 
 def _require_targets(
     parser: argparse.ArgumentParser, loops: list[str], workloads: list[Workload]
 ) -> None:
-    targets = [TARGETS[workload.name] for workload in workloads if workload.name in TARGETS]
+    targets = [target for workload in workloads for target in promised(workload.name)]
     if not targets:
         parser.error("--check: none of these workloads has a target")
     for name in (SUBJECT, BASELINE, *(target.to for target in targets)):

@@ -14,10 +14,12 @@ GROUPS = {
     "micro": "Operations",
     "echo": "Echo",
     "handshakes": "TLS handshakes",
-    "idle": "Memory",
+    "program": "Programs that people run",
+    "idle": "Memory of connections",
+    "memory": "Memory of tasks and timers",
     "spawn": "Processes",
-    "import": "Start-up",
-    "program": "Real programs",
+    "import": "Import",
+    "startup": "Starting up",
 }
 """Kind of workload -> heading; a kind that is not here has its own name."""
 

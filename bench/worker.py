@@ -12,7 +12,7 @@ import traceback
 from dataclasses import asdict, replace
 from typing import cast
 
-from bench import echo, growing, idle, imports, loops, spawn, stopwatch
+from bench import echo, growing, idle, imports, loops, memory, programs, spawn, startup, stopwatch
 from bench.effort import EFFORTS, Effort, Size
 from bench.micro import PROGRAMS
 from bench.outcome import Outcome
@@ -41,6 +41,9 @@ def main(arguments: list[str]) -> int:
 def run(name: str, loop: str, size: Effort) -> Outcome:
     workload = find(name)
     assert workload is not None, name
+    if many := crowd(name):
+        name, count = many
+        size = replace(size, connections=count, tls_connections=count, objects=count)
     match workload.kind:
         case "micro":
             return _micro(name, loop, size)
@@ -53,12 +56,15 @@ def run(name: str, loop: str, size: Effort) -> Outcome:
         case "spawn":
             return spawn.run(loop, size)
         case "idle":
-            if many := crowd(name):
-                name, count = many
-                size = replace(size, connections=count, tls_connections=count)
             return idle.run(name, loop, size)
+        case "memory":
+            return memory.run(name, loop, size)
         case "import":
             return imports.run(loop, size)
+        case "startup":
+            return startup.run(loop, size)
+        case "program":
+            return programs.run(name, loop, size)
 
 
 def _micro(name: str, loop_name: str, size: Effort) -> Outcome:
@@ -87,6 +93,7 @@ def probe() -> dict[str, object]:
         "implementation": platform.python_implementation(),
         "build": sys.version,
         "loops": found,
+        "packages": programs.versions(),
     }
 
 

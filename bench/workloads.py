@@ -9,7 +9,17 @@ from bench.loops import LIMIT, MODULES, NODE, OUTSIDERS, PATCH, STOCK
 from bench.micro import PROGRAMS
 from bench.primitives import PRIMITIVES
 
-Kind = Literal["micro", "echo", "handshakes", "idle", "spawn", "import"]
+Kind = Literal[
+    "micro",
+    "echo",
+    "handshakes",
+    "idle",
+    "memory",
+    "spawn",
+    "import",
+    "startup",
+    "program",
+]
 Wire = Literal["tcp", "unix", "tls", "udp"]
 
 
@@ -133,6 +143,7 @@ ECHOES = (
     "echo_1k_100",
     "echo_100k_8",
     "echo_1k_1",
+    "echo_active_1k_10000",
     "echo_buffered_1k_100",
     "echo_sock_1k_100",
     "echo_streams_1k_100",
@@ -151,6 +162,7 @@ OTHERS = (
         kind="handshakes",
         unit="µs",
         what="server CPU per TLS connection: full handshake, one byte echoed, close",
+        peers=(NODE,),
         patched=True,
     ),
     Workload(
@@ -158,6 +170,7 @@ OTHERS = (
         kind="idle",
         unit="KiB",
         what="private memory per idle connection of a server with a minimal Protocol",
+        peers=(NODE,),
     ),
     Workload(
         "idle_stream",
@@ -171,7 +184,20 @@ OTHERS = (
         kind="idle",
         unit="KiB",
         what="private memory per idle TLS connection with a minimal Protocol, after one echo",
+        peers=(NODE,),
         patched=True,
+    ),
+    Workload(
+        "idle_task",
+        kind="memory",
+        unit="KiB",
+        what="private memory per task that waits for a future",
+    ),
+    Workload(
+        "idle_timer",
+        kind="memory",
+        unit="KiB",
+        what="private memory per pending call_later",
     ),
     Workload(
         "spawn_true",
@@ -186,7 +212,82 @@ OTHERS = (
         what="what importing the loop costs more than importing asyncio",
         relative=False,
     ),
+    Workload(
+        "startup",
+        kind="startup",
+        unit="ms",
+        what="python -c with an empty main() run on the loop, from start to end",
+    ),
 )
+
+APPLIED = (
+    Workload(
+        "uvicorn_hello",
+        kind="program",
+        unit="µs",
+        what="server CPU per request: uvicorn with httptools, an ASGI program that says hello",
+        peers=(NODE,),
+        patched=True,
+    ),
+    Workload(
+        "fastapi_json",
+        kind="program",
+        unit="µs",
+        what="server CPU per request: FastAPI on uvicorn, a model of four fields as JSON",
+        peers=(NODE,),
+        patched=True,
+    ),
+    Workload(
+        "aiohttp_hello",
+        kind="program",
+        unit="µs",
+        what="server CPU per request: aiohttp's server says hello",
+        peers=(NODE,),
+        patched=True,
+    ),
+    Workload(
+        "websockets_broadcast",
+        kind="program",
+        unit="µs",
+        what="server CPU per delivered message: websockets sends 100 bytes to 1,000 clients",
+        peers=(NODE,),
+        patched=True,
+        named=True,
+    ),
+    Workload(
+        "tcp_proxy",
+        kind="program",
+        unit="µs",
+        what="CPU per 1,024-byte message to a backend and back: streams, 100 connections",
+        peers=(NODE,),
+        patched=True,
+        named=True,
+    ),
+    Workload(
+        "redis_pipeline",
+        kind="program",
+        unit="µs",
+        what="client CPU per command: redis-py, 10 connections, pipelines of 100 commands",
+        patched=True,
+        named=True,
+    ),
+    Workload(
+        "asyncpg_select",
+        kind="program",
+        unit="µs",
+        what="client CPU per query: asyncpg, 10 connections, one row by its key",
+        patched=True,
+    ),
+    Workload(
+        "crawler",
+        kind="program",
+        unit="µs",
+        what="client CPU per page: aiohttp, 100 pages at a time, each comes after up to 20 ms",
+        patched=True,
+        named=True,
+    ),
+)
+"""Programs that people run. On the subject they run as its users would: after its `install()`."""
 
 
 def find(name: str) -> Workload | None:
@@ -204,7 +305,7 @@ def find(name: str) -> Workload | None:
     return shape.workload(name) if shape else None
 
 
-_CROWD = re.compile(r"(idle_[a-z_]*[a-z])_([1-9]\d{0,5})")
+_CROWD = re.compile(r"(idle_[a-z]+)_([1-9]\d{0,6})")
 
 
 def crowd(name: str) -> tuple[str, int] | None:
@@ -225,7 +326,7 @@ def _catalogue() -> dict[str, Workload]:
         shape = Shape.parse(name)
         assert shape is not None
         entries.append(shape.workload(name))
-    return {workload.name: workload for workload in (*entries, *OTHERS)}
+    return {workload.name: workload for workload in (*entries, *OTHERS, *APPLIED)}
 
 
 CATALOGUE = _catalogue()
