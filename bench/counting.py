@@ -1,7 +1,7 @@
 """Instructions per operation, counted by callgrind.
 
-They do not depend on how busy the machine is: a change of one per cent shows. They do depend on how
-CPython and treadle were compiled, so a count is compared only with one that the same CPython,
+They do not depend on how busy the machine is: a change of a few per cent shows. They do depend on
+how CPython and treadle were compiled, so a count is compared only with one that the same CPython,
 compiler and kind of processor gave. What waits for memory costs more than its instructions say:
 counts guard against getting slower, and do not tell how fast something is.
 """
@@ -50,6 +50,8 @@ class Limits:
     def strangers(self) -> list[str]:
         """What is different here from where these were counted: one line each."""
         here = maker()
+        if not self.maker:
+            return [f"there are no limits yet: no {FILE.name}"]
         return [
             f"{key}: the limits were made with {self.maker.get(key, 'none')}, this is {value}"
             for key, value in here.items()
