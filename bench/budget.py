@@ -1,9 +1,9 @@
 """How much of what was asked for fits into the time: which workloads take part in which round.
 
-A row with a target is worth the most rounds, a point of a curve the fewest. Where the time is not
-enough for all of them, the later rounds leave out curves first, then rows without a target. The
-first round has every workload; its runs tell what each costs here, so that the rounds after it are
-planned with figures and not with guesses.
+The first round has every workload. What each costs here is known after it, so that the rounds after
+it are planned with figures and not with guesses. Where the time is not enough for all, a row with a
+target is worth the most rounds, a point of a curve the fewest: the later rounds leave out curves
+first, then rows without a target.
 """
 
 from collections.abc import Sequence
@@ -13,25 +13,28 @@ from bench.effort import Size
 from bench.loops import SUBJECT
 from bench.results import Run
 from bench.targets import TARGETS
-from bench.workloads import Kind, Workload
+from bench.workloads import Workload
 
-GUESSES: dict[Kind, dict[Size, float]] = {
+GUESSES: dict[str, dict[Size, float]] = {
     "micro": {"full": 1.5, "brief": 0.8, "quick": 0.5},
     "echo": {"full": 2.2, "brief": 1.4, "quick": 1.0},
     "handshakes": {"full": 2.2, "brief": 1.4, "quick": 1.0},
     "idle": {"full": 3.0, "brief": 3.0, "quick": 0.8},
     "spawn": {"full": 1.0, "brief": 1.0, "quick": 0.4},
+    "memory": {"full": 1.5, "brief": 1.5, "quick": 0.6},
     "import": {"full": 4.0, "brief": 4.0, "quick": 1.2},
-    "startup": {"full": 2.5, "brief": 2.5, "quick": 0.8},
-    "memory": {"full": 0.7, "brief": 0.7, "quick": 0.4},
+    "startup": {"full": 4.0, "brief": 4.0, "quick": 1.2},
+    "program": {"full": 4.0, "brief": 3.0, "quick": 2.0},
 }
 """Seconds of one run by kind, before any was made."""
 
 GUESS: dict[Size, float] = {"full": 4.0, "brief": 3.0, "quick": 2.0}
 """The same for a kind that is not there."""
 
-PLAIN_ROUNDS = 3
-CURVE_ROUNDS = 2
+WEIGHTS = (1.0, 1.6, 2.2)
+"""Of rows with a target, of other rows, of points of curves. With these, the second round of other
+rows comes after the third of those with a target, and the second of curves after their fourth.
+"""
 
 
 @dataclass
@@ -51,23 +54,11 @@ class Budget:
     _costs: dict[str, float] = field(default_factory=dict)
     """Workload -> seconds of one round of it, once there was one."""
 
-    @property
-    def tight(self) -> bool:
-        """Whether there is not time enough for all rounds of everything."""
-        whole = self.rounds * sum(self.cost(workload) for workload in self.workloads)
-        return self.seconds is not None and whole > self.seconds
-
     def size(self, workload: Workload) -> Size:
         """The effort that goes into one run."""
         if self.quick:
             return "quick"
         return "brief" if workload.name in self.curves else "full"
-
-    def wanted(self, workload: Workload) -> int:
-        """The most rounds that a workload may get."""
-        if not self.tight:
-            return self.rounds
-        return min(self.rounds, (self.rounds, PLAIN_ROUNDS, CURVE_ROUNDS)[self._rank(workload)])
 
     def cost(self, workload: Workload) -> float:
         """Seconds that one round of a workload takes."""
@@ -88,22 +79,28 @@ class Budget:
 
     def admit(self, number: int, elapsed: float) -> list[Workload]:
         """The workloads of a round, of which the first is number 1, when so much time is gone."""
-        asked = [workload for workload in self.workloads if self.wanted(workload) >= number]
         if self.seconds is None or number == 1:
-            return asked
+            return list(self.workloads)
         left = self.seconds - elapsed
         chosen = set()
-        for workload in sorted(asked, key=self._rank):
-            # what is worth more has its later rounds, too, before this gets its next one
-            kept = sum(
-                self.cost(other) * (self.wanted(other) - number)
-                for other in asked
-                if self._rank(other) < self._rank(workload)
-            )
-            if self.cost(workload) <= left - kept:
+        for workload in sorted(self.workloads, key=self._rank):
+            if self.cost(workload) <= left - self._kept(number, self._turn(workload, number)):
                 chosen.add(workload.name)
                 left -= self.cost(workload)
-        return [workload for workload in asked if workload.name in chosen]
+        return [workload for workload in self.workloads if workload.name in chosen]
+
+    def _kept(self, number: int, turn: float) -> float:
+        """Seconds of what belongs to rounds after this one, but goes before this turn."""
+        return sum(
+            self.cost(workload)
+            for workload in self.workloads
+            for later in range(number + 1, self.rounds + 1)
+            if self._turn(workload, later) < turn
+        )
+
+    def _turn(self, workload: Workload, number: int) -> float:
+        """When it is the turn of a workload's round: the lower, the sooner."""
+        return number * WEIGHTS[self._rank(workload)]
 
     def expected(self, number: int = 1, elapsed: float = 0.0) -> tuple[float, int]:
         """Seconds from the beginning to the end, and runs from this round on."""
@@ -118,8 +115,6 @@ class Budget:
         """What is going to be done, and how long it takes."""
         seconds, runs = self.expected()
         found = f"{runs:,} runs, about {duration(seconds)}"
-        if self.seconds is None or not self.tight:
-            return f"{found}: {self.rounds} round(s) of {len(self.workloads)} workload(s)"
         ranks = [self._rank(workload) for workload in self.workloads]
         kinds = (f"with a target for {SUBJECT}", "without one", "as points of curves")
         parts = [
@@ -127,7 +122,7 @@ class Budget:
             for rank, kind in enumerate(kinds)
             if rank in ranks
         ]
-        if seconds > self.seconds:
+        if self.seconds is not None and seconds > self.seconds:
             parts.append(f"one round alone takes longer than the {duration(self.seconds)} wanted")
         return f"{found}: {', '.join(parts)}"
 

@@ -27,7 +27,8 @@ def main(arguments: list[str]) -> int:
         _list()
         return 0
     facts = machine.facts()
-    built = {name: compiler.build(name) for name in compiler.PROGRAMS}  # before any measurement
+    wanted = [name for name in compiler.PROGRAMS if name not in compiler.TOOLS]
+    built = {name: compiler.build(name) for name in wanted}  # before any measurement
     doubts = _doubts(options, built)
     try:
         interpreters = _interpreters(options, built)

@@ -38,7 +38,11 @@ PROGRAMS = {
     "http_load": Recipe("http_load.c"),
     "broadcast_load": Recipe("broadcast_load.c"),
     "handshakes": Recipe("handshakes.c", (), OPENSSL),
+    "instrument": Recipe("instrument.c", ("-shared", "-fPIC")),
 }
+
+TOOLS = frozenset({"instrument"})
+"""Those that no measurement needs, but counting and profiling do."""
 
 
 @dataclass(frozen=True)

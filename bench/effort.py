@@ -68,7 +68,7 @@ QUICK = Effort(
 """To see that everything runs. Its figures are not for quoting."""
 
 
-BRIEF = replace(FULL, rounds=2, micro_seconds=0.08, repeats=2, warmup_seconds=0.2, echo_seconds=0.6)
+BRIEF = replace(FULL, rounds=2, micro_seconds=0.08, repeats=2, warmup_seconds=0.2, echo_seconds=0.5)
 """For the many points of a curve."""
 
 EFFORTS: dict[Size, Effort] = {"full": FULL, "brief": BRIEF, "quick": QUICK}

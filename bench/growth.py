@@ -119,6 +119,20 @@ ALL = (
         "KiB per connection",
         _powers("idle_stream", 100, 10_000),
     ),
+    Series(
+        "idle-tasks",
+        "Memory of a task that waits",
+        "tasks",
+        "KiB per task",
+        _powers("idle_task", 1000, 100_000),
+    ),
+    Series(
+        "idle-timers",
+        "Memory of a pending timer",
+        "timers",
+        "KiB per timer",
+        _powers("idle_timer", 1000, 1_000_000),
+    ),
 )
 """In the order of the page."""
 

@@ -14,12 +14,12 @@ GROUPS = {
     "micro": "Operations",
     "echo": "Echo",
     "handshakes": "TLS handshakes",
+    "program": "Programs that people run",
     "idle": "Memory of connections",
     "memory": "Memory of tasks and timers",
     "spawn": "Processes",
     "import": "Import",
-    "startup": "Start-up",
-    "program": "Real programs",
+    "startup": "Starting up",
 }
 """Kind of workload -> heading; a kind that is not here has its own name."""
 

@@ -41,6 +41,9 @@ def main(arguments: list[str]) -> int:
 def run(name: str, loop: str, size: Effort) -> Outcome:
     workload = find(name)
     assert workload is not None, name
+    if many := crowd(name):
+        name, count = many
+        size = replace(size, connections=count, tls_connections=count, objects=count)
     match workload.kind:
         case "micro":
             return _micro(name, loop, size)
@@ -53,9 +56,6 @@ def run(name: str, loop: str, size: Effort) -> Outcome:
         case "spawn":
             return spawn.run(loop, size)
         case "idle":
-            if many := crowd(name):
-                name, count = many
-                size = replace(size, connections=count, tls_connections=count)
             return idle.run(name, loop, size)
         case "memory":
             if many := crowd(name):

@@ -305,7 +305,7 @@ def find(name: str) -> Workload | None:
     return shape.workload(name) if shape else None
 
 
-_CROWD = re.compile(r"(idle_[a-z_]*[a-z])_([1-9]\d{0,5})")
+_CROWD = re.compile(r"(idle_[a-z]+)_([1-9]\d{0,6})")
 
 
 def crowd(name: str) -> tuple[str, int] | None:
