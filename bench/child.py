@@ -1,6 +1,7 @@
 """Starting a server process, and being sure that it ends."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,9 @@ from typing import IO
 
 from bench import cores, peers
 from bench.loops import OUTSIDERS, CannotError
+
+SERVER_VARIABLE = "BENCH_SERVER"
+"""In the environment: what a profiler starts Python servers by, as a list in JSON."""
 
 
 class ServerError(Exception):
@@ -79,4 +83,6 @@ def last_line(text: str) -> str:
 def _command(kind: str, loop: str, argument: str) -> list[str]:
     if loop in OUTSIDERS:
         return peers.command(loop, kind, argument)
-    return [sys.executable, "-m", "bench.servers", kind, loop, argument]
+    other = os.environ.get(SERVER_VARIABLE)
+    command = json.loads(other) if other else [sys.executable, "-m", "bench.servers"]
+    return [*command, kind, loop, argument]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Size = Literal["full", "brief", "quick"]
+Size = Literal["full", "brief", "quick", "long"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,10 @@ QUICK = Effort(
 BRIEF = replace(FULL, rounds=2, micro_seconds=0.08, repeats=2, warmup_seconds=0.2, echo_seconds=0.5)
 """For the many points of a curve."""
 
-EFFORTS: dict[Size, Effort] = {"full": FULL, "brief": BRIEF, "quick": QUICK}
+LONG = replace(FULL, warmup_seconds=0.5, echo_seconds=5.0)
+"""For a profiler to look at."""
+
+EFFORTS: dict[Size, Effort] = {"full": FULL, "brief": BRIEF, "quick": QUICK, "long": LONG}
 
 
 def effort(quick: bool) -> Effort:

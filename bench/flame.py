@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
+from bench import symbols
+
 WIDTH = 1400
 ROW = 17
 TOP = 58
@@ -106,7 +108,7 @@ def _drawn(name: str, x: float, y: int, width: float, cost: str, share: float) -
 
 def kind(name: str) -> str:
     """Whose frame this is: `bench.symbols` writes the module of compiled treadle before it."""
-    if name.startswith("treadle."):
+    if name.startswith(symbols.OURS) or symbols.is_line(name):
         return "treadle"
     if name.startswith(("Py", "_Py", "py::", "[Python]")):
         return "python"

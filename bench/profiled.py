@@ -1,17 +1,20 @@
-"""The process that is profiled: `python -m bench.profiled WORKLOAD LOOP SWITCH SECONDS`.
+"""The process that is profiled: `python -m bench.profiled WORKLOAD LOOP SWITCH SECONDS`, or
+`python -m bench.profiled serve LIBRARY KIND LOOP ARGUMENT`, a server.
 
-SWITCH is how the profiler is told when to begin: the library by which a program speaks to callgrind,
-or `FIFO,FIFO`, over which perf takes commands and acknowledges them. Started by `bench.profile`.
+SWITCH is how the profiler is told when to begin: the library by which a program speaks to
+callgrind, or `FIFO,FIFO`, over which perf takes commands and acknowledges them. A server begins on
+SIGUSR1 and ends on SIGUSR2. Started by `bench.profile`.
 """
 
 import asyncio
 import ctypes
+import signal
 import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Protocol
 
-from bench import counted, growing, loops
+from bench import counted, growing, loops, servers
 from bench.micro import PROGRAMS
 from bench.primitives import PRIMITIVES
 from bench.stopwatch import Micro
@@ -66,6 +69,13 @@ def micro(workload: str, loop: str) -> Micro:
     return growing.micro(workload)
 
 
+def serve(library: str, kind: str, loop: str, argument: str) -> None:
+    profiler = Callgrind(library)
+    signal.signal(signal.SIGUSR1, lambda *_: profiler.on())
+    signal.signal(signal.SIGUSR2, lambda *_: profiler.off())
+    servers.main(kind, loop, argument)
+
+
 def main(workload: str, loop_name: str, switch: str, seconds: str) -> None:
     profiler: Switch = Perf(*switch.split(",")) if "," in switch else Callgrind(switch)
     loop = loops.new_loop(loop_name)
@@ -90,4 +100,7 @@ def _fitting(found: Micro, loop: asyncio.AbstractEventLoop, seconds: float) -> i
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1] == "serve":
+        serve(*sys.argv[2:])
+    else:
+        main(*sys.argv[1:])

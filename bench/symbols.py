@@ -9,6 +9,11 @@ _LENGTH = re.compile(r"\d+")
 _SLOT = re.compile(r"__pyx_(tp_[a-z]+|getprop|setprop)_")
 _SUFFIX = re.compile(r"(\.(constprop|isra|part|cold|lto_priv)(\.\d+)?)+$")
 
+_LINE = re.compile(r"\w+\.(py|pxd):\d+")
+
+OURS = "treadle."
+"""So begin the names of compiled treadle's functions."""
+
 NAMES = {
     "_PyEval_EvalFrameDefault": "[Python] interpreting byte code",
     "_PyEval_EvalFrame": "[Python] interpreting byte code",
@@ -55,3 +60,8 @@ def _unfolded(text: str) -> tuple[list[str], str]:
 def where(path: str, line: int) -> str:
     """A line of a source as a frame of its own."""
     return f"{Path(path).name}:{line}"
+
+
+def is_line(name: str) -> bool:
+    """Whether a frame is a line of a Python source."""
+    return _LINE.fullmatch(name) is not None
