@@ -5,6 +5,7 @@ the cost. Order from left to right is alphabetical and means nothing. The file h
 box tells its whole name and share when the pointer rests on it, in a browser.
 """
 
+import colorsys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ LETTER = 6.6
 
 THINNEST = 0.4
 """Boxes that would be narrower, in pixels, are left out."""
+
+COMMON = 0.99
+"""A frame with so large a part of the cost is no news, nor is what called it."""
 
 HUES = {"treadle": (208, 62), "python": (42, 78), "kernel": (0, 0), "other": (140, 32)}
 """Kind of frame -> hue and saturation."""
@@ -57,6 +61,7 @@ def draw(title: str, subtitle: str, unit: str, stacks: Mapping[Stack, float]) ->
     root = tree(stacks)
     if root.cost <= 0:
         raise ValueError("nothing was recorded")
+    root = _without_base(root)
     scale = (WIDTH - 2 * SIDE) / root.cost
     depth = _depth(root, scale)
     height = TOP + depth * ROW + BOTTOM
@@ -71,6 +76,23 @@ def draw(title: str, subtitle: str, unit: str, stacks: Mapping[Stack, float]) ->
         *_boxes(root, scale, depth, unit, root.cost),
     ]
     return "\n".join([*parts, "</svg>", ""])
+
+
+def _without_base(root: Box) -> Box:
+    """Without the outermost frames, as long as one alone has all but a few of the costs.
+
+    The last of them stays: the picture stands on it.
+    """
+    while len(root.inner) == 1 or _main(root).cost >= COMMON * root.cost:
+        inner = _main(root)
+        if not inner.inner or _main(inner).cost < COMMON * root.cost:
+            break
+        root = inner
+    return root
+
+
+def _main(box: Box) -> Box:
+    return max(box.inner.values(), key=lambda inner: inner.cost)
 
 
 def _depth(box: Box, scale: float) -> int:
@@ -95,12 +117,11 @@ def _boxes(box: Box, scale: float, depth: int, unit: str, total: float) -> Itera
 
 def _drawn(name: str, x: float, y: int, width: float, cost: str, share: float) -> str:
     shade = zlib.crc32(name.encode()) % 3
-    rectangle = (
-        f'<rect class="{kind(name)}{shade}" x="{x:.1f}" y="{y}" width="{max(width - 0.4, 0.3):.1f}" '
-        f'height="{ROW - 1}" rx="1.5"/>'
-    )
+    place = f'x="{x:.1f}" y="{y}" width="{max(width - 0.4, 0.3):.1f}" height="{ROW - 1}"'
+    rectangle = f'<rect class="{kind(name)}{shade}" {place} rx="1.5"/>'
     letters = int((width - 6) / LETTER)
-    shown = name if len(name) <= letters else f"{name[: letters - 1]}…"
+    brief = symbols.brief(name)
+    shown = brief if len(brief) <= letters else f"{brief[: letters - 1]}…"
     label = f'<text x="{x + 3:.1f}" y="{y + 12}">{escape(shown)}</text>' if letters >= 3 else ""
     tip = escape(f"{name}: {share:.1%}, {cost}")
     return f"<g><title>{tip}</title>{rectangle}{label}</g>"
@@ -115,12 +136,18 @@ def kind(name: str) -> str:
     return "kernel" if name.startswith("[kernel]") else "other"
 
 
+def _colour(hue: int, lightness: int, saturation: int) -> str:
+    """Written as every viewer knows it."""
+    parts = colorsys.hls_to_rgb(hue / 360, lightness / 100, saturation / 100)
+    return "#" + "".join(f"{round(part * 255):02x}" for part in parts)
+
+
 def _style() -> str:
     def rules(dark: bool) -> Iterator[str]:
         for name, (hue, saturation) in HUES.items():
             for shade in range(3):
                 light = (30 if dark else 74) + 4 * shade
-                yield f".{name}{shade}{{fill:hsl({hue},{saturation}%,{light}%)}}"
+                yield f".{name}{shade}{{fill:{_colour(hue, light, saturation)}}}"
 
     return (
         "g:hover rect{stroke:#d0021b;stroke-width:1.2} .ground{fill:#fff} text{fill:#111} "

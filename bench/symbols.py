@@ -57,6 +57,11 @@ def _unfolded(text: str) -> tuple[list[str], str]:
     return parts, text
 
 
+def brief(name: str) -> str:
+    """Without the packages: `Wheel.turn`, or `tasks.sleep`."""
+    return ".".join(name.split(".")[-2:]) if name.startswith(OURS) else name
+
+
 def where(path: str, line: int) -> str:
     """A line of a source as a frame of its own."""
     return f"{Path(path).name}:{line}"
