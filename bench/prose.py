@@ -64,6 +64,9 @@ def run(record: Record) -> list[str]:
         ["versions", packages],
         ["rounds", _rounds(record)],
     ]
+    if any(block.kind == "program" for block in record.blocks.values()):
+        parts = ", ".join(f"{name} {version}" for name, version in record.packages.items())
+        facts.insert(-1, ["programs", parts or "nothing that they need is here"])
     lines = [f"## {record.implementation} {record.version}", ""]
     lines += markdown.table(["", ""], facts) + [""]
     lines += [f"- {remark}" for remark in record.remarks]

@@ -76,6 +76,8 @@ class Record:
     version: str
     build: str
     versions: dict[str, str]
+    packages: dict[str, str]
+    """What the real programs are made of, with the versions."""
     blocks: dict[str, Block]
     targets: list[dict[str, Any]]
     targets_apply: bool
@@ -132,6 +134,7 @@ def _records(file: Path) -> Iterator[Record]:
             version=found["version"],
             build=found["build"],
             versions=found["versions"],
+            packages=found.get("packages", {}),
             blocks={name: _block(name, block) for name, block in found["workloads"].items()},
             targets=found["targets"],
             targets_apply=found["targets_apply"],

@@ -55,10 +55,12 @@ def server(serve):
             thread.join(PATIENCE)
 
 
-def load(name, port, *parameters):
-    """What a generator has to say after a tenth of a second of load."""
-    command = [program(name), port, *parameters, "0", "0.1", str(os.getpid())]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+def load(name, port, *parameters, seconds=0.5):
+    """What a generator has to say after so much load, or as soon as something is wrong."""
+    command = [program(name), port, *parameters, "0", str(seconds), str(os.getpid())]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=2 * PATIENCE, check=False
+    )
     return json.loads(done.stdout)
 
 
@@ -107,7 +109,7 @@ def test_http_responses_are_counted():
 )
 def test_a_wrong_http_response_is_an_error(responses, complaint):
     with server(http(*responses)) as port:
-        assert complaint in load("http_load", port, "1", "/")["error"]
+        assert complaint in load("http_load", port, "1", "/", seconds=PATIENCE)["error"]
 
 
 def broadcast(change):
@@ -142,5 +144,5 @@ def test_deliveries_are_counted():
 )
 def test_a_wrong_delivery_is_an_error(change):
     with server(broadcast(change)) as port:
-        facts = load("broadcast_load", port, str(CROWD), "100")
+        facts = load("broadcast_load", port, str(CROWD), "100", seconds=PATIENCE)
     assert "other bytes were delivered" in facts["error"]
