@@ -55,13 +55,13 @@ test-slow: $(VENV)/.extra-test $(INSTALLED)
 test-asan: $(VENV)/.extra-test
 	$(BIN)/python -m tools.asan
 
-bench: $(VENV)/.extra-bench $(INSTALLED)
+bench: $(VENV)/bin/python
 	$(BIN)/python -m tools.bench $(BENCH)
 
-bench-check: $(VENV)/.extra-bench $(INSTALLED)
+bench-check: $(VENV)/bin/python
 	$(BIN)/python -m tools.bench check $(CHECK)
 
-profile: $(VENV)/.extra-bench $(INSTALLED)
+profile: $(VENV)/bin/python
 	@test -n "$(WORKLOAD)" || { \
 	  echo "say which: make profile WORKLOAD=call_soon; python -m bench --list names them" >&2; exit 2; }
 	$(BIN)/python -m tools.bench profile $(WORKLOAD) $(PROFILE)

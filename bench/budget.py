@@ -16,14 +16,14 @@ from bench.targets import TARGETS
 from bench.workloads import Workload
 
 GUESSES: dict[str, dict[Size, float]] = {
-    "micro": {"full": 1.5, "brief": 0.8, "quick": 0.5},
-    "echo": {"full": 2.2, "brief": 1.4, "quick": 1.0},
-    "handshakes": {"full": 2.2, "brief": 1.4, "quick": 1.0},
+    "micro": {"full": 1.0, "brief": 0.7, "quick": 0.5},
+    "echo": {"full": 1.7, "brief": 1.3, "quick": 1.0},
+    "handshakes": {"full": 1.7, "brief": 1.3, "quick": 1.0},
     "idle": {"full": 3.0, "brief": 3.0, "quick": 0.8},
     "spawn": {"full": 1.0, "brief": 1.0, "quick": 0.4},
     "memory": {"full": 1.5, "brief": 1.5, "quick": 0.6},
-    "import": {"full": 4.0, "brief": 4.0, "quick": 1.2},
-    "startup": {"full": 4.0, "brief": 4.0, "quick": 1.2},
+    "import": {"full": 2.5, "brief": 2.5, "quick": 1.2},
+    "startup": {"full": 2.5, "brief": 2.5, "quick": 1.2},
     "program": {"full": 4.0, "brief": 3.0, "quick": 2.0},
 }
 """Seconds of one run by kind, before any was made."""

@@ -38,15 +38,15 @@ class Effort:
 
 FULL = Effort(
     rounds=5,
-    micro_seconds=0.2,
+    micro_seconds=0.12,
     repeats=3,
-    warmup_seconds=0.3,
-    echo_seconds=1.2,
+    warmup_seconds=0.2,
+    echo_seconds=0.8,
     connections=8000,
     tls_connections=2000,
     spawns=500,
-    import_pairs=15,
-    starts=15,
+    import_pairs=10,
+    starts=10,
     objects=50_000,
     pages=10_000,
 )
@@ -68,7 +68,7 @@ QUICK = Effort(
 """To see that everything runs. Its figures are not for quoting."""
 
 
-BRIEF = replace(FULL, rounds=2, micro_seconds=0.08, repeats=2, warmup_seconds=0.2, echo_seconds=0.5)
+BRIEF = replace(FULL, rounds=2, micro_seconds=0.06, repeats=2, echo_seconds=0.5)
 """For the many points of a curve."""
 
 LONG = replace(FULL, warmup_seconds=0.5, echo_seconds=5.0)
