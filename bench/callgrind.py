@@ -144,7 +144,9 @@ def _line(text: str, before: int) -> int:
 
 
 def _stack(function: str, file: str, line: int) -> Stack:
-    chain = [re.sub(r"'\d+$", "", name) for name in function.split("'") if not name.isdigit()]
+    # a number counts recursions; an address is a stub of the linker, without a name
+    parts = function.split("'")
+    chain = [name for name in parts if not name.isdigit() and not name.startswith("0x")]
     names = [symbols.plain(name) for name in reversed(chain)]
     if names and names[-1].startswith(symbols.OURS) and file.endswith((".py", ".pxd")):
         names.append(symbols.where(file, line))
