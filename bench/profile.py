@@ -23,6 +23,7 @@ from bench.flame import Stack
 from bench.interpreter import ROOT
 from bench.loops import MODULES, SUBJECT
 from bench.ping import STYLES
+from bench.programs import LOADS
 from bench.workloads import find
 
 FOLDER = ROOT / "build" / "profile"
@@ -95,7 +96,7 @@ def _subject(workload: str, loop: str, seconds: float) -> Subject:
         raise CannotProfileError(f"there is no workload {workload!r}; python -m bench --list")
     if known.kind == "micro" or growing.known(workload):
         return Subject(workload, loop, seconds, served=False)
-    if known.kind in ("echo", "handshakes", "program"):
+    if known.kind in ("echo", "handshakes") or workload in LOADS:
         return Subject(workload, loop, seconds, served=True)
     raise CannotProfileError(f"{workload} has neither a server under load nor a program to look at")
 

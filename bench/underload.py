@@ -58,23 +58,33 @@ def server(workload: str, loop: str, command: Sequence[str] = ()) -> Iterator[in
 
 
 def _server_of(worker: subprocess.Popen[str]) -> int:
-    """The first process that the worker started, once it has started another one: the load."""
+    """The Python server that the worker started last, once it has started the load after it."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if worker.poll() is not None:
             out, err = worker.communicate()
             raise NoLoadError(last_line(out) or last_line(err))
         children = _children(worker.pid)
-        if len(children) > 1:
-            return min(children)
+        servers = [i for i, child in enumerate(children) if _serves(child)]
+        if servers and servers[-1] + 1 < len(children):
+            return children[servers[-1]]
         time.sleep(0.02)
     raise NoLoadError("no server and load after a minute")
 
 
 def _children(pid: int) -> list[int]:
+    """In the order in which they were started."""
     try:
-        return [
-            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        ]
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     except OSError:
         return []
+    return [int(child) for child in text.split()]
+
+
+def _serves(pid: int) -> bool:
+    """Whether a process is one of `bench.servers`, or that in the hands of a profiler."""
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return b"bench.servers" in arguments or b"bench.profiled" in arguments
