@@ -5,12 +5,17 @@
 #   make lint       ruff and mypy
 #   make test-all   tox: every CPython from 3.11 that is found, compiled and pure
 #   make conformance  CPython's own tests of asyncio, on every CPython that has them
-#   make bench      compare with asyncio, uvloop and rloop (BENCH="--quick" and other options)
+#   make bench      compare with other loops, and write docs/benchmarks (BENCH="--quick" and others)
+#   make bench-check  has anything become slower? (CHECK="--counts" and other options)
+#   make profile WORKLOAD=call_soon  where its cost is, as a flame graph (PROFILE="--loop uvloop")
 #   make test-slow  the long runs: a million messages, a hundred thousand connections
 #   make test-asan  the tests with an AddressSanitizer build
 
 PYTHON ?= python3
 BENCH ?=
+CHECK ?=
+PROFILE ?=
+WORKLOAD ?=
 TESTS ?=
 CONFORMANCE ?=
 
@@ -24,7 +29,7 @@ SOURCES := $(shell find src -name '*.py' -o -name '*.pxd') setup.py pyproject.to
 KIND := $(if $(filter-out 0,$(TREADLE_PURE)),pure,compiled)
 INSTALLED := $(VENV)/.installed-$(KIND)
 
-.PHONY: run test lint test-all conformance test-slow test-asan bench build clean
+.PHONY: run test lint test-all conformance test-slow test-asan bench bench-check profile build clean
 
 run: $(INSTALLED)
 	$(BIN)/treadle run examples/tour.py
@@ -50,8 +55,16 @@ test-slow: $(VENV)/.extra-test $(INSTALLED)
 test-asan: $(VENV)/.extra-test
 	$(BIN)/python -m tools.asan
 
-bench: $(VENV)/.extra-bench $(INSTALLED)
+bench: $(VENV)/bin/python
 	$(BIN)/python -m tools.bench $(BENCH)
+
+bench-check: $(VENV)/bin/python
+	$(BIN)/python -m tools.bench check $(CHECK)
+
+profile: $(VENV)/bin/python
+	@test -n "$(WORKLOAD)" || { \
+	  echo "say which: make profile WORKLOAD=call_soon; python -m bench --list names them" >&2; exit 2; }
+	$(BIN)/python -m tools.bench profile $(WORKLOAD) $(PROFILE)
 
 build: $(INSTALLED)
 

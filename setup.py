@@ -124,6 +124,7 @@ def extensions() -> list[Extension]:
         build_dir="build/cython",
         include_path=["src"],
         annotate=TRACE,
+        emit_linenums=True,  # profiles and debuggers name lines of the .py, not of the C file
         nthreads=JOBS if sys.platform == "linux" else 0,
     )
     return built

@@ -1,6 +1,7 @@
 """Starting a server process, and being sure that it ends."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -9,8 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
-from bench import compiler, cores
-from bench.loops import LIMIT, CannotError
+from bench import cores, peers
+from bench.loops import OUTSIDERS, CannotError
+
+SERVER_VARIABLE = "BENCH_SERVER"
+"""In the environment: what a profiler starts Python servers by, as a list in JSON."""
 
 
 class ServerError(Exception):
@@ -35,7 +39,11 @@ def server(kind: str, loop: str, core: int | None, argument: str = "") -> Iterat
     with tempfile.TemporaryFile("w+") as complaints:
         with cores.on(core):
             process = subprocess.Popen(
-                _command(kind, loop, argument), stdout=subprocess.PIPE, stderr=complaints, text=True
+                _command(kind, loop, argument),
+                env=peers.environment(loop, kind),
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                text=True,
             )
         assert process.stdout is not None
         with process.stdout:
@@ -73,9 +81,8 @@ def last_line(text: str) -> str:
 
 
 def _command(kind: str, loop: str, argument: str) -> list[str]:
-    if loop != LIMIT:
-        return [sys.executable, "-m", "bench.servers", kind, loop, argument]
-    program = compiler.find("echo_epoll")
-    if program is None:
-        raise RuntimeError("echo_epoll has not been built")
-    return [str(program), *({"echo_unix": [argument], "echo_udp": ["udp"]}.get(kind, []))]
+    if loop in OUTSIDERS:
+        return peers.command(loop, kind, argument)
+    other = os.environ.get(SERVER_VARIABLE)
+    command = json.loads(other) if other else [sys.executable, "-m", "bench.servers"]
+    return [*command, kind, loop, argument]

@@ -1,14 +1,14 @@
 """What `python -m bench` does: look around, run, report, judge."""
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import compiler, machine, schedule, screen, table, targets
+from bench import compiler, growth, machine, page, schedule, screen, table, targets
+from bench.budget import Budget
 from bench.compiler import Built
-from bench.document import document
-from bench.effort import effort
+from bench.document import document, text
+from bench.effort import BRIEF, QUICK, effort
 from bench.interpreter import Interpreter, UnusableError, inspect
 from bench.loops import LABELS
 from bench.options import Options, parse
@@ -27,7 +27,8 @@ def main(arguments: list[str]) -> int:
         _list()
         return 0
     facts = machine.facts()
-    built = {name: compiler.build(name) for name in compiler.PROGRAMS}  # before any measurement
+    wanted = [name for name in compiler.PROGRAMS if name not in compiler.TOOLS]
+    built = {name: compiler.build(name) for name in wanted}  # before any measurement
     doubts = _doubts(options, built)
     try:
         interpreters = _interpreters(options, built)
@@ -38,8 +39,13 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)
         return 130
-    if options.json is not None:
-        _write(options, document(facts, _settings(options), doubts, everything))
+    content = text(document(facts, _settings(options), doubts, everything)) + "\n"
+    if options.json == "-":
+        print(content, end="")
+    elif options.json is not None:
+        Path(options.json).write_text(content)
+    if options.page is not None:
+        page.write(options.page, [content])
     if options.json != "-":
         _show(options, facts, doubts, everything)
     return _verdict(everything) if options.check else 0
@@ -47,12 +53,19 @@ def main(arguments: list[str]) -> int:
 
 def _list() -> None:
     for workload in CATALOGUE.values():
-        target = targets.TARGETS.get(workload.name)
-        aim = f" [target: {target.text(workload.unit)}]" if target else ""
+        aims = [target.text(workload.unit) for target in targets.promised(workload.name)]
+        aim = f" [target: {', '.join(aims)}]" if aims else ""
         print(f"{workload.name:<23} {workload.unit:>3}  {workload.what}{aim}")
     print()
     print("Any echo_[STYLE_]SIZE_CONNECTIONS will do, as echo_4k_50 or echo_tls_16k_2; of styles")
     print(f"there are {', '.join(style for style in STYLES if style != 'protocol')}.")
+    print(
+        "Any tasks_N and timers_N, and any idle_connection_N, idle_stream_N, ... will do as well."
+    )
+    print()
+    for series in growth.ALL:
+        what = f"{series.title}; {series.across}: {', '.join(map(str, series.workloads))}"
+        print(f"--growth {series.name:<20} {what}")
 
 
 def _doubts(options: Options, built: dict[str, Built]) -> list[str]:
@@ -69,26 +82,29 @@ def _interpreters(options: Options, built: dict[str, Built]) -> list[Interpreter
 
 
 def _run(options: Options, interpreters: list[Interpreter]) -> list[Results]:
-    steps = len(schedule.plan(options.workloads, options.loops, options.rounds))
     everything = []
-    with screen.progress(steps * len(interpreters), quiet=options.json == "-") as report:
+    with screen.progress(quiet=options.json == "-") as report:
         for interpreter in interpreters:
+            budget = _budget(options, interpreter, len(interpreters))
+            print(f"bench: Python {interpreter.version}: {budget.text()}", file=sys.stderr)
 
-            def announce(step: Step, version: str = interpreter.version) -> None:
-                where = f"Python {version}, round {step.round}/{options.rounds}"
-                report(f"{where}: {step.workload.name}", LABELS.get(step.loop, step.loop))
+            def announce(step: Step, left: int, version: str = interpreter.version) -> None:
+                where = f"Python {version}, round {step.round}"
+                report(f"{where}: {step.workload.name}", LABELS.get(step.loop, step.loop), left)
 
-            everything.append(
-                schedule.carry_out(
-                    interpreter,
-                    options.workloads,
-                    options.loops,
-                    options.rounds,
-                    options.quick,
-                    announce,
-                )
-            )
+            everything.append(schedule.carry_out(interpreter, options.loops, budget, announce))
     return everything
+
+
+def _budget(options: Options, interpreter: Interpreter, shares: int) -> Budget:
+    return Budget(
+        workloads=options.workloads,
+        loops=[name for name in options.loops if name not in interpreter.obstacles],
+        rounds=options.rounds,
+        seconds=None if options.minutes is None else options.minutes * 60 / shares,
+        quick=options.quick,
+        curves=options.curves,
+    )
 
 
 def _settings(options: Options) -> dict[str, object]:
@@ -97,16 +113,11 @@ def _settings(options: Options) -> dict[str, object]:
         "quick": options.quick,
         "loops": options.loops,
         "workloads": [workload.name for workload in options.workloads],
+        "minutes": options.minutes,
+        "curves": sorted(options.curves),
         "effort": asdict(effort(options.quick)),
+        "effort_of_curves": asdict(QUICK if options.quick else BRIEF),
     }
-
-
-def _write(options: Options, content: dict[str, object]) -> None:
-    text = json.dumps(content, indent=1)
-    if options.json == "-" or options.json is None:
-        print(text)
-    else:
-        Path(options.json).write_text(text + "\n")
 
 
 def _show(
@@ -114,7 +125,7 @@ def _show(
 ) -> None:
     print(f"{facts['date']}  {facts['processor']}, {facts['cores']} core(s)")
     print(f"{facts['system']} {facts['kernel']} {facts['architecture']}, {facts['libc']}")
-    print(f"{options.rounds} round(s), medians, lower is better")
+    print("medians over the rounds, lower is better")
     for results in everything:
         found = results.interpreter
         versions = (f"{name} {found.versions.get(name, '-')}" for name in PACKAGES)

@@ -31,11 +31,18 @@ class Recipe:
 
 PROGRAMS = {
     "echo_epoll": Recipe("echo_epoll.c"),
+    "echo_uring": Recipe("echo_uring.c"),
     "load": Recipe("load.c"),
     "load_tls": Recipe("load.c", ("-DWITH_TLS",), OPENSSL),
     "load_udp": Recipe("load_udp.c"),
+    "http_load": Recipe("http_load.c"),
+    "broadcast_load": Recipe("broadcast_load.c"),
     "handshakes": Recipe("handshakes.c", (), OPENSSL),
+    "instrument": Recipe("instrument.c", ("-shared", "-fPIC")),
 }
+
+TOOLS = frozenset({"instrument"})
+"""Those that no measurement needs, but counting and profiling do."""
 
 
 @dataclass(frozen=True)

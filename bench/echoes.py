@@ -160,6 +160,7 @@ def _port(server: asyncio.Server) -> int:
 
 SERVERS: dict[str, Callable[[Names, str], Awaitable[Address]]] = {
     "protocol": _protocol,
+    "active": _protocol,
     "streams": _streams,
     "sock": _sock,
     "buffered": _buffered,

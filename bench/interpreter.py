@@ -5,11 +5,14 @@ import os
 import shutil
 import signal
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench import peers
 from bench.child import last_line
-from bench.loops import LIMIT
+from bench.effort import Size
+from bench.loops import ENVIRONMENT, LIMIT
 from bench.outcome import Outcome
 
 ROOT = Path(__file__).parent.parent
@@ -17,6 +20,7 @@ OLDEST = (3, 11)
 PROBE_SECONDS = 60.0
 RUN_SECONDS = 150.0
 """After this long a worker is stuck; a server's own lifetime is a little longer."""
+NOTHING: Mapping[str, str] = {}
 
 
 class UnusableError(Exception):
@@ -35,6 +39,8 @@ class Interpreter:
     """Loop -> version of its package, for the loops that work."""
     obstacles: dict[str, str]
     """Loop -> why it cannot be measured, for the others."""
+    packages: dict[str, str] = field(default_factory=dict)
+    """Package or server -> its version, of those that the real programs need and that are there."""
 
 
 def inspect(path: str, limit_obstacle: str | None) -> Interpreter:
@@ -60,9 +66,12 @@ def inspect(path: str, limit_obstacle: str | None) -> Interpreter:
     obstacles = {
         name: loop["obstacle"] for name, loop in facts["loops"].items() if "obstacle" in loop
     }
-    if limit_obstacle is None:
-        versions[LIMIT] = "bench/c/echo_epoll.c"
-    else:
+    for name, peer in peers.look().items():
+        if peer.obstacle:
+            obstacles[name] = peer.obstacle
+        else:
+            versions[name] = peer.version
+    if limit_obstacle is not None:
         obstacles[LIMIT] = limit_obstacle
     return Interpreter(
         path=found,
@@ -71,14 +80,15 @@ def inspect(path: str, limit_obstacle: str | None) -> Interpreter:
         build=facts["build"],
         versions=versions,
         obstacles=obstacles,
+        packages=facts["packages"],
     )
 
 
-def run(interpreter: Interpreter, workload: str, loop: str, quick: bool) -> Outcome:
+def run(interpreter: Interpreter, workload: str, loop: str, size: Size) -> Outcome:
     """Run one worker to its end; whatever goes wrong becomes the outcome's error."""
-    arguments = [workload, loop, "quick" if quick else "full"]
+    arguments = [workload, loop, size]
     try:
-        status, out, err = _run(interpreter.path, arguments, RUN_SECONDS)
+        status, out, err = _run(interpreter.path, arguments, RUN_SECONDS, ENVIRONMENT.get(loop, {}))
     except subprocess.TimeoutExpired:
         return Outcome(error=f"not finished after {RUN_SECONDS:.0f} s")
     try:
@@ -93,7 +103,9 @@ def _ending(status: int, err: str) -> str:
     return f"exit status {status}: {last_line(err)}"
 
 
-def _run(path: str, arguments: list[str], seconds: float) -> tuple[int, str, str]:
+def _run(
+    path: str, arguments: list[str], seconds: float, extra: Mapping[str, str] = NOTHING
+) -> tuple[int, str, str]:
     """Run `PATH -m bench.worker`; nothing it started outlives this call.
 
     The worker leads a session of its own, so that its servers can be ended with it.
@@ -103,7 +115,7 @@ def _run(path: str, arguments: list[str], seconds: float) -> tuple[int, str, str
     process = subprocess.Popen(
         [path, "-m", "bench.worker", *arguments],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **extra},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

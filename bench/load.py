@@ -70,6 +70,7 @@ def measure(load: Load, warmup: float, seconds: float, pid: int) -> dict[str, ob
         "seconds": elapsed / 1e9,
         "cpu_ns": cpu,
         "p50_us": percentiles[49] / 1000,
+        "p90_us": percentiles[89] / 1000,
         "p99_us": percentiles[98] / 1000,
         **load.facts,
     }

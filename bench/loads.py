@@ -65,12 +65,13 @@ class Connection:
 
 
 class StreamLoad:
-    """Connections in a closed loop, and the latencies of the messages that came back."""
+    """Connections, those that are active in a closed loop, and how long each message took."""
 
     def __init__(
         self,
         where: str,
         connections: str,
+        active: str,
         size: str,
         wrap: Callable[[socket.socket], socket.socket] = lambda opened: opened,
     ) -> None:
@@ -81,7 +82,8 @@ class StreamLoad:
         self._connections = [
             Connection(i, wrap(dial(where)), message) for i in range(int(connections))
         ]
-        for connection in self._connections:
+        every = int(connections) // int(active)
+        for connection in self._connections[::every][: int(active)]:
             connection.begin(time.monotonic_ns())
             self._selector.register(connection.socket, connection.events, connection)
 
@@ -104,8 +106,8 @@ class StreamLoad:
             self._selector.modify(connection.socket, connection.events, connection)
 
 
-def tls_load(where: str, connections: str, size: str) -> StreamLoad:
-    return StreamLoad(where, connections, size, client_context().wrap_socket)
+def tls_load(where: str, connections: str, active: str, size: str) -> StreamLoad:
+    return StreamLoad(where, connections, active, size, client_context().wrap_socket)
 
 
 class Line:

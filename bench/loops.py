@@ -15,6 +15,7 @@ MODULES = {
     "rloop": "rloop",
     "treadle": "treadle",
     "treadle-stock": "treadle",
+    "treadle-pure": "treadle",
     "aiofastnet": "aiofastnet",
 }
 """Loop name -> its module, in which `new_event_loop` makes it."""
@@ -31,12 +32,36 @@ SUBJECT = "treadle"
 STOCK = "treadle-stock"
 """The subject with asyncio's own streams and primitives, to tell the share of its loop alone."""
 
+PURE = "treadle-pure"
+"""The subject without its compiled modules; takes part only when it is asked for."""
+
+ENVIRONMENT = {PURE: {"TREADLE_PURE": "1"}}
+"""What the processes of a loop need in their environment."""
+
+NODE = "node"
+"""Not a Python loop: servers in JavaScript, by Node.js's own modules (`bench/node`)."""
+
 LIMIT = "c-epoll"
 """Not a Python loop: the echo server in C, as the physical limit of some echo workloads."""
 
-LABELS = {LIMIT: "C epoll", PATCH: f"{PATCH} on {BASELINE}", STOCK: f"{SUBJECT}, stock names"}
+RING = "c-uring"
+"""The same on io_uring, for streams over TCP."""
 
-NAMES = (*MODULES, LIMIT)
+OUTSIDERS = (NODE, LIMIT, RING)
+"""No Python loops: they take part in the workloads that name them; see `peers.py`."""
+
+LABELS = {
+    NODE: "Node.js",
+    LIMIT: "C epoll",
+    RING: "C io_uring",
+    PATCH: f"{PATCH} on {BASELINE}",
+    STOCK: f"{SUBJECT}, stock names",
+    PURE: f"{SUBJECT}, not compiled",
+}
+
+NAMES = (*MODULES, *OUTSIDERS)
+
+DEFAULT = tuple(name for name in NAMES if name != PURE)
 
 
 def new_loop(name: str) -> asyncio.AbstractEventLoop:
@@ -47,12 +72,18 @@ def new_loop(name: str) -> asyncio.AbstractEventLoop:
     return loop
 
 
+def settle(name: str) -> None:
+    """Put in asyncio's place what a user of this loop would; before a program is imported."""
+    if name in (SUBJECT, PURE):
+        importlib.import_module(MODULES[name]).install()
+
+
 def names(loop: str) -> ModuleType:
     """Where a program on this loop finds streams, queues, locks, timeouts and groups.
 
     The subject has its own ones, under asyncio's names.
     """
-    return importlib.import_module("treadle.aio" if loop == SUBJECT else "asyncio")
+    return importlib.import_module("treadle.aio" if loop in (SUBJECT, PURE) else "asyncio")
 
 
 def version(name: str) -> str:
@@ -78,13 +109,14 @@ def obstacle(name: str) -> str | None:
 
 
 class CannotError(Exception):
-    """The loop does not have the method of this name, which the workload needs."""
+    """A workload cannot be run on this loop, or here at all; says what is missing."""
 
 
 def missing_method(error: NotImplementedError) -> str:
-    """The name of the method that raised `error`."""
+    """That the loop lacks the method that raised `error`."""
     frame = error.__traceback__
     assert frame is not None
     while frame.tb_next is not None:
         frame = frame.tb_next
-    return frame.tb_frame.f_code.co_name
+    reason = f": {error}" if str(error) else ""
+    return f"{frame.tb_frame.f_code.co_name} raises NotImplementedError{reason}"

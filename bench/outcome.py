@@ -14,4 +14,4 @@ class Outcome:
     error: str | None = None
     """What went wrong."""
     cannot: str | None = None
-    """The method that the loop does not have and the workload needs."""
+    """What the loop, or the machine, does not have and the workload needs."""

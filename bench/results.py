@@ -90,7 +90,7 @@ class Results:
             return missing
         for run in self.of(workload, loop):
             if run.outcome.cannot is not None:
-                return f"cannot: {run.outcome.cannot} raises NotImplementedError"
+                return f"cannot: {run.outcome.cannot}"
             if run.outcome.error is not None:
                 return f"failed: {run.outcome.error}"
         return None

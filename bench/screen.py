@@ -10,7 +10,14 @@ from typing import Protocol
 
 try:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.table import Table
 
     RICH = True
@@ -21,58 +28,61 @@ except ImportError:
 class Reporter(Protocol):
     """Told what is about to run."""
 
-    def __call__(self, stage: str, detail: str) -> None: ...
+    def __call__(self, stage: str, detail: str, left: int) -> None:
+        """`left` is how many runs there are going to be, this one included."""
 
 
 @contextmanager
-def progress(total: int, quiet: bool) -> Iterator[Reporter]:
-    """A bar of `total` steps, or a line for each new stage where a bar cannot be drawn.
+def progress(quiet: bool) -> Iterator[Reporter]:
+    """A bar, or a line for each new stage where a bar cannot be drawn.
 
     `quiet` asks for the bar or nothing.
     """
     if RICH and sys.stderr.isatty():
-        with _bar(total) as reporter:
+        with _bar() as reporter:
             yield reporter
     elif quiet:
-        yield lambda stage, detail: None
+        yield lambda stage, detail, left: None
     else:
-        yield _Lines(total)
+        yield _Lines()
 
 
 @contextmanager
-def _bar(total: int) -> Iterator[Reporter]:
+def _bar() -> Iterator[Reporter]:
     """It draws itself between runs only: a thread that did so meanwhile would disturb them."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as bar:
-        task = bar.add_task("", total=total)
+        task = bar.add_task("", total=None)
         made = 0
 
-        def report(stage: str, detail: str) -> None:
+        def report(stage: str, detail: str, left: int) -> None:
             nonlocal made
-            bar.update(task, completed=made, description=f"{stage} {detail}", refresh=True)
+            what = f"{stage} {detail}"
+            bar.update(task, completed=made, total=made + left, description=what, refresh=True)
             made += 1
 
         yield report
-        bar.update(task, completed=total, description="done", refresh=True)
+        bar.update(task, completed=made, total=made, description="done", refresh=True)
 
 
 class _Lines:
     """A line whenever the stage changes."""
 
-    def __init__(self, total: int) -> None:
-        self._total = total
+    def __init__(self) -> None:
         self._made = 0
         self._stage = ""
 
-    def __call__(self, stage: str, detail: str) -> None:
+    def __call__(self, stage: str, detail: str, left: int) -> None:
         if stage != self._stage:
             self._stage = stage
-            print(f"[{self._made}/{self._total}] {stage}", file=sys.stderr, flush=True)
+            print(f"[{self._made}/{self._made + left}] {stage}", file=sys.stderr, flush=True)
         self._made += 1
 
 

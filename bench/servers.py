@@ -2,8 +2,8 @@
 
 They know only asyncio's interface, and take streams from the namespace that goes with the loop. A
 server prints one line of JSON with its addresses and then serves until it is killed, or until an
-alarm ends it if whoever started it is gone. If the loop lacks what the server needs, the line names
-the method instead.
+alarm ends it if whoever started it is gone. If the loop lacks a method that the server needs, or a
+package is not installed, the line says so instead.
 """
 
 import asyncio
@@ -16,8 +16,9 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from bench import echoes
+from bench.applications import APPLICATIONS
 from bench.echoes import BACKLOG, HOST, Address
-from bench.loops import missing_method, names, new_loop
+from bench.loops import missing_method, names, new_loop, settle
 from bench.primitives import Names
 from bench.tls import server_context
 
@@ -118,6 +119,8 @@ IDLE: dict[str, Callable[[Names], Awaitable[list[Address]]]] = {
 async def _started(kind: str, aio: Names, argument: str) -> list[Address]:
     if kind in IDLE:
         return await IDLE[kind](aio)
+    if kind in APPLICATIONS:
+        return [await APPLICATIONS[kind](argument)]
     return [await echoes.SERVERS[kind.removeprefix("echo_")](aio, argument)]
 
 
@@ -125,12 +128,17 @@ def main(kind: str, loop_name: str, argument: str = "") -> None:
     signal.alarm(LIFETIME_SECONDS)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if kind in APPLICATIONS:
+        settle(loop_name)
     loop = new_loop(loop_name)
     asyncio.set_event_loop(loop)
     try:
         addresses = loop.run_until_complete(_started(kind, names(loop_name), argument))
     except NotImplementedError as error:
         print(json.dumps({"cannot": missing_method(error)}), flush=True)
+        return
+    except ModuleNotFoundError as error:
+        print(json.dumps({"cannot": f"no package {error.name}"}), flush=True)
         return
     print(json.dumps({"addresses": addresses}), flush=True)
     loop.run_forever()

@@ -48,7 +48,7 @@ def _ratio(ratio: Spread | None) -> str:
 
 
 def _also(results: Results, workload: Workload, loop: str) -> str:
-    if workload.kind in ("echo", "handshakes"):
+    if workload.kind in ("echo", "handshakes", "program"):
         rate = _median(results, workload, loop, "per_second")
         p50 = _median(results, workload, loop, "p50_us")
         p99 = _median(results, workload, loop, "p99_us")
@@ -73,11 +73,13 @@ def _median(results: Results, workload: Workload, loop: str, key: str) -> float:
 
 
 def _target(results: Results, workload: Workload, loop: str) -> str:
-    verdict = targets.judge(results, workload.name) if loop == SUBJECT else None
-    if verdict is None:
-        return ""
-    word = verdict.word if targets.objection(results) is None else f"({verdict.word})"
-    return f"≤ {verdict.target.limit_text(workload.unit)}: {word}"
+    verdicts = targets.judge(results, workload.name) if loop == SUBJECT else []
+    apply = targets.objection(results) is None
+    return "; ".join(
+        f"≤ {verdict.target.limit_text(workload.unit)}: "
+        + (verdict.word if apply else f"({verdict.word})")
+        for verdict in verdicts
+    )
 
 
 def number(value: float) -> str:
@@ -100,12 +102,11 @@ def remarks(results: Results) -> Iterator[str]:
         if run.outcome.error is not None:
             yield f"{run.workload} on {run.loop}, round {run.round}: {run.outcome.error}"
         if run.outcome.cannot is not None:
-            label, method = LABELS.get(run.loop, run.loop), run.outcome.cannot
-            yield f"{run.workload}: {label} cannot: {method} raises NotImplementedError"
+            yield f"{run.workload}: {LABELS.get(run.loop, run.loop)} cannot: {run.outcome.cannot}"
     disturbances = [run.outcome.detail.get("disturbance") for run in results.runs]
     worst = max((share for share in disturbances if isinstance(share, float)), default=0.0)
     if worst > DISTURBED:
-        yield f"other programs had the server's core for up to {worst:.0%} of an echo run"
+        yield f"other programs had the server's core for up to {worst:.0%} of a run"
     slow = [run.workload for run in results.runs if run.outcome.detail.get("generator") == "python"]
     if slow:
         yield (

@@ -1,4 +1,4 @@
-"""One run, in this process: `python -m bench.worker WORKLOAD LOOP full|quick`.
+"""One run, in this process: `python -m bench.worker WORKLOAD LOOP full|brief|quick`.
 
 It prints one line of JSON, the fields of an `Outcome`. `python -m bench.worker probe` instead tells
 about the interpreter and which loops it can make.
@@ -9,14 +9,15 @@ import json
 import platform
 import sys
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import cast
 
-from bench import echo, idle, imports, loops, spawn, stopwatch
-from bench.effort import Effort, effort
+from bench import echo, growing, idle, imports, loops, memory, programs, spawn, startup, stopwatch
+from bench.effort import EFFORTS, Effort, Size
 from bench.micro import PROGRAMS
 from bench.outcome import Outcome
 from bench.primitives import PRIMITIVES
-from bench.workloads import Shape, find
+from bench.workloads import Shape, crowd, find
 
 
 def main(arguments: list[str]) -> int:
@@ -25,7 +26,7 @@ def main(arguments: list[str]) -> int:
         return 0
     name, loop, size = arguments
     try:
-        outcome = run(name, loop, effort(quick=size == "quick"))
+        outcome = run(name, loop, EFFORTS[cast(Size, size)])
     except NotImplementedError as error:
         outcome = Outcome(cannot=loops.missing_method(error))
     except loops.CannotError as error:
@@ -40,6 +41,9 @@ def main(arguments: list[str]) -> int:
 def run(name: str, loop: str, size: Effort) -> Outcome:
     workload = find(name)
     assert workload is not None, name
+    if many := crowd(name):
+        name, count = many
+        size = replace(size, connections=count, tls_connections=count, objects=count)
     match workload.kind:
         case "micro":
             return _micro(name, loop, size)
@@ -53,15 +57,26 @@ def run(name: str, loop: str, size: Effort) -> Outcome:
             return spawn.run(loop, size)
         case "idle":
             return idle.run(name, loop, size)
+        case "memory":
+            if many := crowd(name):
+                name, count = many
+                size = replace(size, objects=count)
+            return memory.run(name, loop, size)
         case "import":
             return imports.run(loop, size)
+        case "startup":
+            return startup.run(loop, size)
+        case "program":
+            return programs.run(name, loop, size)
 
 
 def _micro(name: str, loop_name: str, size: Effort) -> Outcome:
     loop = loops.new_loop(loop_name)
     asyncio.set_event_loop(loop)
-    primitive = PRIMITIVES.get(name)
-    micro = PROGRAMS[name] if primitive is None else primitive.micro(loop_name)
+    if name in PRIMITIVES:
+        micro = PRIMITIVES[name].micro(loop_name)
+    else:
+        micro = PROGRAMS.get(name) or growing.micro(name)
     timing = stopwatch.measure(micro, loop, size.micro_seconds, size.repeats)
     loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
@@ -81,6 +96,7 @@ def probe() -> dict[str, object]:
         "implementation": platform.python_implementation(),
         "build": sys.version,
         "loops": found,
+        "packages": programs.versions(),
     }
 
 

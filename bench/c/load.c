@@ -1,6 +1,8 @@
-/* The load generator: N connections in a closed loop, one message in flight on each.
+/* The load generator: N connections in a closed loop, one message in flight on each that is active.
  *
- *     load PORT|PATH CONNECTIONS SIZE WARMUP_SECONDS SECONDS SERVER_PID
+ *     load PORT|PATH CONNECTIONS ACTIVE SIZE WARMUP_SECONDS SECONDS SERVER_PID
+ *
+ * The active ones are spread evenly; the others send nothing once all are open.
  *
  * It is in C so that it stays well below the cost of any server it drives. Every message carries its
  * connection's number and its own; every byte that comes back is compared with what was sent, so
@@ -13,8 +15,14 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 
-enum { BUFFER = 256 * 1024, EVENTS = 256 };
+enum {
+    BUFFER = 256 * 1024,
+    EVENTS = 256,
+    PACE = 500,            /* connections opened before the server must have accepted them all */
+    PACE_SIZE = 16 * 1024, /* as much as surely fits into the kernel's buffers */
+};
 
 struct connection {
     int fd;
@@ -103,24 +111,56 @@ static void run_until(uint64_t end)
     }
 }
 
+/* Wait for one echo, while the socket still blocks. A server accepts in the order of arrival: when
+   the last one is answered, none waits in a queue that must not overflow. */
+static void keep_pace(struct connection *c)
+{
+    size_t got = 0;
+    stamp(message, size, c->number, 0);
+    for (size_t sent = 0; sent < size;) {
+        ssize_t taken = transmit(c->wire, message + sent, size - sent);
+        if (taken <= 0)
+            fail("the server broke a new connection");
+        sent += (size_t)taken;
+    }
+    while (got < size) {
+        ssize_t came = receive(c->wire, incoming, size - got);
+        if (came <= 0)
+            fail("the server closed a new connection");
+        got += (size_t)came;
+    }
+}
+
 static void open_connection(struct connection *c, uint32_t number, const char *where)
 {
     c->number = number;
     c->fd = dial(where, SOCK_STREAM);
     c->wire = wrap(c->fd);
+    if (number % PACE == PACE - 1 && size <= PACE_SIZE)
+        keep_pace(c);
     if (fcntl(c->fd, F_SETFL, fcntl(c->fd, F_GETFL) | O_NONBLOCK) < 0)
         fail("a connection could not be made non-blocking");
     watch(c, EPOLL_CTL_ADD);
 }
 
+static void allow_many(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 7)
-        fail("usage: load PORT|PATH CONNECTIONS SIZE WARMUP_SECONDS SECONDS SERVER_PID");
-    uint32_t number = (uint32_t)atoi(argv[2]);
-    size = (size_t)atol(argv[3]);
-    find_server(argv[6]);
+    if (argc != 8)
+        fail("usage: load PORT|PATH CONNECTIONS ACTIVE SIZE WARMUP_SECONDS SECONDS SERVER_PID");
+    uint32_t number = (uint32_t)atoi(argv[2]), active = (uint32_t)atoi(argv[3]);
+    size = (size_t)atol(argv[4]);
+    find_server(argv[7]);
     signal(SIGPIPE, SIG_IGN);
+    allow_many();
     prepare();
 
     struct connection *connections = calloc(number, sizeof *connections);
@@ -131,8 +171,8 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; i < number; i++)
         open_connection(&connections[i], i, argv[1]);
     uint64_t start = read_clock(CLOCK_MONOTONIC);
-    for (uint32_t i = 0; i < number; i++)
-        begin(&connections[i], start);
-    measure(run_until, nanoseconds(argv[4]), nanoseconds(argv[5]), NULL);
+    for (uint32_t i = 0; i < active; i++)
+        begin(&connections[(uint64_t)i * number / active], start);
+    measure(run_until, nanoseconds(argv[5]), nanoseconds(argv[6]), NULL);
     return 0;
 }

@@ -121,10 +121,10 @@ static void measure(void (*run_until)(uint64_t), uint64_t warmup, uint64_t measu
     if (to.messages == from.messages)
         fail("no message came back in the measured interval");
     printf("{\"generator\": \"c\", \"messages\": %llu, \"seconds\": %.6f, \"cpu_ns\": %llu, "
-           "\"p50_us\": %.2f, \"p99_us\": %.2f%s}\n",
+           "\"p50_us\": %.2f, \"p90_us\": %.2f, \"p99_us\": %.2f%s}\n",
            (unsigned long long)(to.messages - from.messages), (double)(to.now - from.now) / 1e9,
-           (unsigned long long)(to.cpu - from.cpu), percentile_us(0.50), percentile_us(0.99),
-           more == NULL ? "" : more());
+           (unsigned long long)(to.cpu - from.cpu), percentile_us(0.50), percentile_us(0.90),
+           percentile_us(0.99), more == NULL ? "" : more());
 }
 
 /* Bytes in which there is no line feed, but for the last one: a server may read by the line. */
