@@ -9,13 +9,12 @@ cpdef object invoke_method2(object context, object owner, object name, object fi
 cpdef object make_future(dict keywords)
 cpdef settle(object future, object value)
 cpdef bint is_settled(object future) except -1
-cpdef raise_failure(object future)
 cpdef mark_awaited(object future)
 cpdef object make_task(object coro, dict keywords)
 cpdef object stepped_task(object callback)
-cpdef result_of(object task)
-cpdef exception_of(object task)
-cpdef hear_of_end(object task, object listener)
+cpdef result_of(object future)
+cpdef exception_of(object future)
+cpdef hear_of_end(object future, object listener)
 cpdef unregister(object task)
 cpdef bint task_is_cancelled(object task) except -1
 cpdef bint task_is_done(object task) except -1

@@ -25,7 +25,6 @@ __all__ = [
     "mark_awaited",
     "own_methods",
     "quicken_method",
-    "raise_failure",
     "result_of",
     "settle",
     "stepped_task",
@@ -73,11 +72,6 @@ def is_settled(future: Any) -> bool:
     return done
 
 
-def raise_failure(future: Any) -> None:
-    """Do what ``future.result()`` does, but for the result."""
-    future.result()
-
-
 def mark_awaited(future: Any) -> None:
     """Tell the task that gets `future` from an await that it was awaited, not yielded."""
     future._asyncio_future_blocking = True
@@ -106,19 +100,19 @@ def unregister(task: Any) -> None:
     """
 
 
-def hear_of_end(task: Any, listener: Any) -> None:
-    """Have `listener` called when a C task is done: ``task.add_done_callback(listener)``."""
-    task.add_done_callback(listener)
+def hear_of_end(future: Any, listener: Any) -> None:
+    """Do what ``future.add_done_callback(listener)`` does."""
+    future.add_done_callback(listener)
 
 
-def result_of(task: Any) -> Any:
-    """Return the result of a C task that is done, or raise what it raised."""
-    return task.result()
+def result_of(future: Any) -> Any:
+    """Do what ``future.result()`` does."""
+    return future.result()
 
 
-def exception_of(task: Any) -> BaseException | None:
-    """Return what a C task that is done has raised, or None; CancelledError when cancelled."""
-    exc: BaseException | None = task.exception()
+def exception_of(future: Any) -> BaseException | None:
+    """Do what ``future.exception()`` does."""
+    exc: BaseException | None = future.exception()
     return exc
 
 

@@ -118,17 +118,12 @@ def settle(future, value):
 
 def is_settled(future):
     """Do what ``future.done()`` does."""
-    if Py_TYPE(cython.cast(cython.pointer(PyObject), future)) == future_kind:
+    kind: cython.pointer(PyTypeObject) = Py_TYPE(cython.cast(cython.pointer(PyObject), future))
+    if kind == future_kind:
         return call_method0(_future_done, future) is True
+    if kind == task_kind:
+        return task_is_done(future)
     return future.done()
-
-
-def raise_failure(future):
-    """Do what ``future.result()`` does, but for the result."""
-    if Py_TYPE(cython.cast(cython.pointer(PyObject), future)) == future_kind:
-        call_method0(_future_result, future)
-    else:
-        future.result()
 
 
 def mark_awaited(future):
@@ -180,19 +175,29 @@ def find_register():
     return tasks.data if type(tasks.data) is set else None
 
 
-def hear_of_end(task, listener):
-    """Have `listener` called when a C task is done: ``task.add_done_callback(listener)``."""
-    call_method1(_task_add_done_callback, task, listener)
+def hear_of_end(future, listener):
+    """Do what ``future.add_done_callback(listener)`` does."""
+    if Py_TYPE(cython.cast(cython.pointer(PyObject), future)) == task_kind:
+        call_method1(_task_add_done_callback, future, listener)
+    else:
+        future.add_done_callback(listener)
 
 
-def result_of(task):
-    """Return the result of a C task that is done, or raise what it raised."""
-    return call_method0(_task_result, task)
+def result_of(future):
+    """Do what ``future.result()`` does."""
+    kind: cython.pointer(PyTypeObject) = Py_TYPE(cython.cast(cython.pointer(PyObject), future))
+    if kind == future_kind:
+        return call_method0(_future_result, future)
+    if kind == task_kind:
+        return call_method0(_task_result, future)
+    return future.result()
 
 
-def exception_of(task):
-    """Return what a C task that is done has raised, or None; CancelledError when cancelled."""
-    return call_method0(_task_exception, task)
+def exception_of(future):
+    """Do what ``future.exception()`` does."""
+    if Py_TYPE(cython.cast(cython.pointer(PyObject), future)) == task_kind:
+        return call_method0(_task_exception, future)
+    return future.exception()
 
 
 def task_is_done(task):

@@ -129,12 +129,7 @@ cdef extern from *:
         kind->tp_as_async->am_send = treadle_am_send;
         return 0;
     }
-
-    static PyObject *treadle_method_of(PyObject *kind, PyObject *method) {
-        return PyDescr_NewMethod((PyTypeObject *)kind, ((PyMethodDescrObject *)method)->d_method);
-    }
     """
-    object method_of "treadle_method_of" (object kind, object method)  # `kind` derives from its own
     ctypedef int (*advancer "treadle_advancer")(PyObject *, PyObject **) except -1
     ctypedef int (*recycler "treadle_recycler")(PyObject *) noexcept  # only drops references
     int resume_by "treadle_resume_by" (

@@ -1,7 +1,7 @@
 cimport cython
 
 from treadle._core.invoke cimport (
-    exception_of, hear_of_end, result_of, task_is_cancelled, task_is_done)
+    exception_of, hear_of_end, is_settled, result_of, task_is_cancelled)
 from treadle._core.listener cimport Listener
 from treadle.aio.shortcuts cimport new_future, spawn
 
@@ -35,6 +35,5 @@ cdef class Gathering(Listener):
 
 
 cdef _cancellation_of(future)
-cdef _result_of(future)
 cdef _outcome(future)
 cdef _tell_awaiter(Gathering gathering, dict known, loop)

@@ -27,9 +27,9 @@ from typing import Any
 from treadle._core.invoke import (
     exception_of,
     hear_of_end,
+    is_settled,
     result_of,
     task_is_cancelled,
-    task_is_done,
 )
 from treadle._core.listener import Listener
 from treadle.aio.shortcuts import new_future, spawn
@@ -169,7 +169,7 @@ class Gathering(Listener):
     def _finish(self, last: Any) -> None:
         outer = self.outer
         if not self.lenient and not outer._cancel_requested:
-            outer.set_result([_result_of(child) for child in self.children])
+            outer.set_result([result_of(child) for child in self.children])
             return
         results = [_outcome(child) for child in self.children]
         if outer._cancel_requested:
@@ -187,10 +187,6 @@ def _cancellation_of(future: Any) -> BaseException:
     except _CancelledError as exc:
         return exc
     return _CancelledError()
-
-
-def _result_of(future: Any) -> Any:
-    return result_of(future) if type(future) is _Task else future.result()
 
 
 def _outcome(future: Any) -> Any:
@@ -236,15 +232,10 @@ def gather(*coros_or_futures: Any, return_exceptions: bool = False) -> Any:
                 child._log_destroy_pending = False  # the caller cannot know of it
             gathering.waiting += 1
             known[awaitable] = child
-            if type(child) is _Task:
-                if task_is_done(child):
-                    done.append(child)
-                else:
-                    hear_of_end(child, gathering)
-            elif child.done():
+            if is_settled(child):
                 done.append(child)
             else:
-                child.add_done_callback(gathering)
+                hear_of_end(child, gathering)
         children.append(child)
     gathering.outer = GatheringFuture(children, loop=loop)
     if _add_awaiter is not None:

@@ -8,14 +8,19 @@ from treadle.aio.operation cimport Finished, Operation, new_operation
 cdef Finished _FINISHED
 
 
-cdef class LockCore(LoopBound):
+cdef class Line(LoopBound):
     cdef public object _waiters
-    cdef public bint _locked
     cdef bint plain
+
+    cdef join_line(self)
+    cdef bint has_line(self) except -1
+
+
+cdef class LockCore(Line):
+    cdef public bint _locked
 
     cdef enter(self)
     cdef bint is_free(self) except -1
-    cdef join_line(self)
     cdef bint wake_first(self) except -1
     cdef unlock(self)
 
@@ -29,14 +34,11 @@ cdef class EventCore(LoopBound):
     cdef public bint _value
 
 
-cdef class SemaphoreCore(LoopBound):
-    cdef public object _waiters
+cdef class SemaphoreCore(Line):
     cdef public object _value
     cdef public object _bound_value
-    cdef bint plain
 
     cdef bint is_locked(self) except -1
-    cdef join_line(self)
     cdef bint wake_one(self) except -1
     cdef wake_all_allowed(self)
     cdef give_back(self)

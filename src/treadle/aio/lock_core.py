@@ -47,10 +47,36 @@ async def _enter(owner: Any) -> None:
     await owner.acquire()
 
 
+class Line(LoopBound):
+    """What tasks acquire in the order in which they came."""
+
+    _waiters: Any  # a deque once somebody had to wait
+
+    def join_line(self) -> Any:
+        """Return a future to wait for, last in the line."""
+        future = self.future()
+        if self._waiters is None:
+            self._waiters = deque()
+        self._waiters.append(future)
+        return future
+
+    def has_line(self) -> bool:
+        """Return True if somebody who came before still wants it."""
+        if self._waiters:
+            for future in self._waiters:
+                if not future.cancelled():
+                    return True
+        return False
+
+    def title(self, operation: Operation) -> str:
+        """Return the name of the method."""
+        return f"{type(self).__name__}.acquire"
+
+
 # Lock ------------------------------------------------------------------------------------------
 
 
-class LockCore(LoopBound):
+class LockCore(Line):
     """A lock. See `treadle.Lock`, its public face."""
 
     def __init__(self) -> None:
@@ -99,21 +125,7 @@ class LockCore(LoopBound):
 
     def is_free(self) -> bool:
         """Return True if a newcomer may take the lock now."""
-        if self._locked:
-            return False
-        if self._waiters:
-            for future in self._waiters:
-                if not future.cancelled():
-                    return False
-        return True
-
-    def join_line(self) -> Any:
-        """Return a future to wait for, last in the line."""
-        future = self.future()
-        if self._waiters is None:
-            self._waiters = deque()
-        self._waiters.append(future)
-        return future
+        return not self._locked and not self.has_line()
 
     def unlock(self) -> None:
         """Do what `release` says."""
@@ -150,10 +162,6 @@ class LockCore(LoopBound):
         discard(self._waiters, operation.waiting)
         if not self._locked:
             self.wake_first()
-
-    def title(self, operation: Operation) -> str:
-        """Return the name of the method."""
-        return f"{type(self).__name__}.acquire"
 
 
 def plain_lock(lock: Any) -> LockCore | None:
@@ -227,7 +235,7 @@ class EventCore(LoopBound):
 # Semaphore -------------------------------------------------------------------------------------
 
 
-class SemaphoreCore(LoopBound):
+class SemaphoreCore(Line):
     """A semaphore. See `treadle.Semaphore`, its public face."""
 
     def __init__(self, value: Any = 1) -> None:
@@ -277,21 +285,7 @@ class SemaphoreCore(LoopBound):
 
     def is_locked(self) -> bool:
         """Return True if a newcomer has to wait: for a unit, or for those who came before."""
-        if self._value == 0:
-            return True
-        if self._waiters:
-            for future in self._waiters:
-                if not future.cancelled():
-                    return True
-        return False
-
-    def join_line(self) -> Any:
-        """Return a future to wait for, last in the line."""
-        future = self.future()
-        if self._waiters is None:
-            self._waiters = deque()
-        self._waiters.append(future)
-        return future
+        return self._value == 0 or self.has_line()
 
     def give_back(self) -> None:
         """Do what `release` says."""
@@ -336,7 +330,3 @@ class SemaphoreCore(LoopBound):
         if future.done() and not future.cancelled():
             self._value += 1
         self.wake_all_allowed()
-
-    def title(self, operation: Operation) -> str:
-        """Return the name of the method."""
-        return f"{type(self).__name__}.acquire"

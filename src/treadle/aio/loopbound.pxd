@@ -1,5 +1,6 @@
 from treadle._core.invoke cimport is_settled, settle
 from treadle.aio.operation cimport Owner
+from treadle.aio.shortcuts cimport new_future
 
 
 cdef class LoopBound(Owner):

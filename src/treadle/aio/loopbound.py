@@ -13,8 +13,9 @@ import threading
 from asyncio import events
 from typing import Any, TypeVar
 
-from treadle._core.invoke import is_settled, settle
-from treadle.aio.operation import Owner, give_methods, new_future
+from treadle._core.invoke import is_settled, own_methods, settle
+from treadle.aio.operation import Owner
+from treadle.aio.shortcuts import new_future
 
 __all__ = ["LoopBound", "discard", "face", "keeps", "wake_next"]
 
@@ -45,12 +46,13 @@ class LoopBound(Owner):
         loop = _running_loop()
         if loop is None or loop is not self._loop:
             loop = self._get_loop()
-        return new_future(loop)
+        return new_future(loop)  # type: ignore[no-any-return]
 
 
 def face(cls: Face) -> Face:
     """Decorate a public class, whose methods are those of its core."""
-    give_methods(cls)
+    inherited = {name for base in cls.__mro__[1:-1] for name in vars(base)}  # without `object`
+    own_methods(cls, inherited - vars(cls).keys())
     _faces.add(cls)
     return cls
 

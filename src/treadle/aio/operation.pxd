@@ -32,5 +32,3 @@ cdef class Scope(Owner):
 
 
 cpdef Operation new_operation(Owner owner, int verb, object argument)
-cpdef new_future(object loop)
-cpdef give_methods(cls)

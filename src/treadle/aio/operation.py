@@ -41,8 +41,6 @@ __all__ = [
     "Operation",
     "Owner",
     "Scope",
-    "give_methods",
-    "new_future",
     "new_operation",
 ]
 
@@ -208,15 +206,6 @@ class Scope(Owner):
 def new_operation(owner: Owner, verb: int, argument: Any) -> Operation:
     """Return what an asynchronous method of `owner` returns."""
     return Operation(owner, verb, argument)
-
-
-def new_future(loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
-    """Make a future of `loop`, by its own method."""
-    return loop.create_future()
-
-
-def give_methods(cls: type) -> None:
-    """Make the compiled methods that a class inherits its own; here there are none."""
 
 
 def warn_never_awaited(title: str) -> None:

@@ -20,23 +20,17 @@ in `found` is a new reference.
 import asyncio
 import warnings
 from collections.abc import Coroutine
-from types import MethodDescriptorType
 
 import cython
 from cython.cimports.cpython.object import PyObject, PyTypeObject
 from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
-from cython.cimports.treadle._core.invoke import make_future, mark_awaited, raise_failure
-from cython.cimports.treadle._core.wheel import Wheel
-from cython.cimports.treadle._sys.coroutine import method_of, resume_by, take_spare
-
-from treadle._core.wheel import Wheel as _Wheel
+from cython.cimports.treadle._core.invoke import mark_awaited, result_of
+from cython.cimports.treadle._sys.coroutine import resume_by, take_spare
 
 NEW = cython.declare(cython.int, 0)
 WAITING = cython.declare(cython.int, 1)
 DONE = cython.declare(cython.int, 2)
 _InvalidStateError = cython.declare(object, asyncio.InvalidStateError)
-_last_type = cython.declare(object, None)  # the type of loop that was last seen by new_future,
-_is_plain = cython.declare(cython.bint, False)  # and whether it makes futures as the wheel does
 
 
 class Owner:
@@ -195,29 +189,6 @@ def new_operation(owner, verb, argument):
     return operation
 
 
-def new_future(loop):
-    """Make a future of `loop`, by its own method, or without one where that is the wheel's."""
-    global _last_type, _is_plain
-    if type(loop) is not _last_type:
-        _last_type = type(loop)
-        _is_plain = isinstance(loop, Wheel) and _last_type.create_future is _Wheel.create_future
-    if _is_plain:
-        return make_future(cython.cast(Wheel, loop)._future_keywords)
-    return loop.create_future()
-
-
-def give_methods(cls):
-    """Make the compiled methods that a class inherits its own.
-
-    The interpreter calls a compiled method the short way only where the object is of exactly the
-    class that has the method.
-    """
-    for base in cls.__mro__[1:-1]:  # without `object`
-        for name, value in vars(base).items():
-            if isinstance(value, MethodDescriptorType) and name not in vars(cls):
-                setattr(cls, name, method_of(cls, value))
-
-
 def warn_never_awaited(title):
     """Warn of an operation that was made and dropped."""
     warnings.warn(f"coroutine '{title}' was never awaited", RuntimeWarning, stacklevel=1)
@@ -250,7 +221,7 @@ def advance(
 def _take_result(operation: Operation):
     """Raise what became of the future, if that is no result."""
     try:
-        raise_failure(operation.waiting)
+        result_of(operation.waiting)
     except BaseException as error:
         if isinstance(error, _InvalidStateError) and not operation.waiting.done():
             operation.stage = WAITING

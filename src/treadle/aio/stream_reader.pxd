@@ -1,8 +1,9 @@
 cimport cython
 
 from treadle._core.invoke cimport settle
-from treadle.aio.operation cimport Operation, new_future, new_operation
+from treadle.aio.operation cimport Operation, new_operation
 from treadle.aio.pieces cimport as_count
+from treadle.aio.shortcuts cimport new_future
 from treadle.aio.stream_buffer cimport StreamBuffer
 
 cdef Py_ssize_t _MOST

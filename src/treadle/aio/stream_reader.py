@@ -22,8 +22,9 @@ from asyncio import events, format_helpers
 from typing import Any
 
 from treadle._core.invoke import settle
-from treadle.aio.operation import Operation, new_future, new_operation
+from treadle.aio.operation import Operation, new_operation
 from treadle.aio.pieces import as_count
+from treadle.aio.shortcuts import new_future
 from treadle.aio.stand_in import StandIn
 from treadle.aio.stream_buffer import StreamBuffer
 

@@ -29,9 +29,10 @@ cdef class TaskGroupCore(Scope):
     cdef object _on_done
 
     cdef _enter(self)
-    cdef _create(self, coro)
+    cdef _create(self, coro, dict keywords)
     cdef _add(self, task)
     cdef _refuse(self)
+    cdef _drop(self, task)
     cdef _raise_what_happened(self, exc, cancelled, later)
     cdef _let_go(self)
     cdef _on_task_failed(self, task, exc)
@@ -40,7 +41,6 @@ cdef class TaskGroupCore(Scope):
 cdef class GroupListener(Listener):
     cdef TaskGroupCore group
 
-    @cython.locals(group=TaskGroupCore)
     cdef bint hear(self, task) except -1
 
 

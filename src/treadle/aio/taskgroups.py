@@ -115,17 +115,14 @@ class TaskGroupCore(Scope):
         RuntimeError, and the coroutine is closed, when the group was not entered, is finished or
         is shutting down.
         """
+        return self._create(coro, keywords)
+
+    def _create(self, coro: Any, keywords: dict[str, Any] | None) -> Any:
+        """Do what `create_task` does."""
         if not self._entered or self._aborting or (self._exiting and not self._tasks):
             coro.close()
             self._refuse()
         return self._add(spawn(self._loop, coro, keywords))
-
-    def _create(self, coro: Any) -> Any:
-        """Do what ``create_task(coro)`` does."""
-        if not self._entered or self._aborting or (self._exiting and not self._tasks):
-            coro.close()
-            self._refuse()
-        return self._add(spawn(self._loop, coro))
 
     def _add(self, task: Any) -> Any:
         try:
@@ -134,10 +131,7 @@ class TaskGroupCore(Scope):
             # also when the task has run to its end already: a failure is to cancel the parent
             # at its next await, not in the middle of this call
             self._tasks.add(task)
-            if type(task) is _Task:
-                hear_of_end(task, self._on_done)
-            else:
-                task.add_done_callback(self._on_done)
+            hear_of_end(task, self._on_done)
             if self._aborting and not task.done():  # it began eagerly, and aborted its own group
                 task.cancel()
             return task
@@ -226,15 +220,19 @@ class TaskGroupCore(Scope):
             if not task.done():
                 task.cancel()
 
-    def _on_task_done(self, task: Any) -> None:
+    def _drop(self, task: Any) -> None:
+        """Count a task as done; the last one ends the wait of `__aexit__`."""
         self._tasks.discard(task)
-        if _discard_awaiter is not None:
-            _discard_awaiter(task, self._parent_task)
         waiter = self._on_completed_fut
         if waiter is not None and not self._tasks and not waiter.done():
             waiter.set_result(True)
+
+    def _on_task_done(self, task: Any) -> None:
+        if _discard_awaiter is not None:
+            _discard_awaiter(task, self._parent_task)
+        self._drop(task)
         try:
-            exc = exception_of(task) if type(task) is _Task else task.exception()
+            exc = exception_of(task)
         except _CancelledError:
             return
         if exc is not None:
@@ -276,12 +274,7 @@ class GroupListener(Listener):
             return False
         if exception_of(task) is not None:
             return False
-        group = self.group
-        group._tasks.discard(task)
-        if not group._tasks:
-            waiter = group._on_completed_fut
-            if waiter is not None and not waiter.done():
-                waiter.set_result(True)
+        self.group._drop(task)
         return True
 
     def __repr__(self) -> str:
@@ -294,7 +287,7 @@ class MemberStarter(Quick):
     def call(self, owner: Any, argument: Any) -> Any:
         """Start the task."""
         group: TaskGroupCore = owner
-        return group._create(argument)
+        return group._create(argument, None)
 
 
 quicken_method(TaskGroupCore.create_task, MemberStarter())
