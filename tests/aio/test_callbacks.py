@@ -10,29 +10,12 @@ import threading
 
 import pytest
 
+from tests.aio.works import turns
 from treadle import Promise, callbackify, promisify
 from treadle.aio.callbacks import CallbackError
 
 VALUE = object()
 REASON = ValueError("the reason")
-
-
-@pytest.fixture
-def run(loop):
-    return lambda main: loop.run_until_complete(main())
-
-
-@pytest.fixture
-def reports(loop):
-    """What is reported to the loop's exception handler."""
-    reports = []
-    loop.set_exception_handler(lambda loop, context: reports.append(context))
-    return reports
-
-
-async def turns(number=5):
-    for _ in range(number):
-        await asyncio.sleep(0)
 
 
 def at_once(function, *arguments):

@@ -10,27 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import treadle
-from tests.aio.works import REASON, Work, turns
+from tests.aio.works import REASON, Work, double, turns
 from treadle import Promise, map_concurrent
-
-
-@pytest.fixture
-def run(loop):
-    return lambda main: loop.run_until_complete(main())
-
-
-@pytest.fixture
-def reports(loop):
-    """What is reported to the loop's exception handler."""
-    reports = []
-    loop.set_exception_handler(lambda loop, context: reports.append(context))
-    return reports
-
-
-async def double(number):
-    for _ in range(number % 3):
-        await asyncio.sleep(0)
-    return 2 * number
 
 
 async def numbers(count):

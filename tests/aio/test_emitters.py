@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import treadle
+from tests.aio.works import turns
 from treadle import on, once
 from treadle.aio.callbacks import CallbackError
 
@@ -20,21 +21,11 @@ REASON = ValueError("the reason")
 
 
 @pytest.fixture
-def run(loop):
-    return lambda main: loop.run_until_complete(main())
-
-
-@pytest.fixture
 def emitter():
     """An emitter that has no listeners left when the test is over."""
     emitter = pyee.EventEmitter()
     yield emitter
     assert not emitter.event_names()
-
-
-async def turns(number=5):
-    for _ in range(number):
-        await asyncio.sleep(0)
 
 
 # once ----------------------------------------------------------------------------------------

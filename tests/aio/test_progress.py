@@ -6,19 +6,9 @@ import asyncio
 
 import pytest
 
+from tests.aio.works import double
 from tests.kit import run_python
 from treadle import map_concurrent
-
-
-@pytest.fixture
-def run(loop):
-    return lambda main: loop.run_until_complete(main())
-
-
-async def double(number):
-    for _ in range(number % 3):
-        await asyncio.sleep(0)
-    return 2 * number
 
 
 async def numbers(count):

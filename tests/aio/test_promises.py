@@ -15,12 +15,6 @@ import pytest
 from tests.aio.promises import REASON, VALUE, fulfilled, outcome, rejected, turns
 from treadle import Promise
 
-
-@pytest.fixture
-def run(loop):
-    return lambda main: loop.run_until_complete(main())
-
-
 # making them ---------------------------------------------------------------------------------
 
 

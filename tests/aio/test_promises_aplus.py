@@ -30,6 +30,7 @@ from treadle import Promise
 
 @pytest.fixture
 def run(loop):
+    """Drives the loop from this file: 2.2.4 looks for it among the callers."""
     return lambda main: loop.run_until_complete(main())
 
 

@@ -21,12 +21,6 @@ from tests.aio.promises import (
 )
 from treadle import Promise
 
-
-@pytest.fixture
-def run(loop):
-    return lambda main: loop.run_until_complete(main())
-
-
 # 2.3 the resolution procedure ----------------------------------------------------------------
 
 

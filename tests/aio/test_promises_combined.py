@@ -16,11 +16,6 @@ from treadle.aio.combining import Settled
 COMBINATORS = ["all_", "any_", "race", "all_settled"]
 
 
-@pytest.fixture
-def run(loop):
-    return lambda main: loop.run_until_complete(main())
-
-
 def test_all_gives_the_values_of_promises_awaitables_and_values_in_order(run):
     async def main():
         late = fulfilled("late", when="later")

@@ -13,19 +13,6 @@ from tests.aio.promises import fulfilled, outcome, rejected, turns
 from treadle import Promise
 
 
-@pytest.fixture
-def run(loop):
-    return lambda main: loop.run_until_complete(main())
-
-
-@pytest.fixture
-def reports(loop):
-    """What is reported to the loop's exception handler."""
-    reports = []
-    loop.set_exception_handler(lambda loop, context: reports.append(context))
-    return reports
-
-
 async def fail(error):
     await asyncio.sleep(0)
     raise error

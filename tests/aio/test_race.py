@@ -10,19 +10,6 @@ from tests.aio.works import REASON, Work, turns
 from treadle import Promise, race
 
 
-@pytest.fixture
-def run(loop):
-    return lambda main: loop.run_until_complete(main())
-
-
-@pytest.fixture
-def reports(loop):
-    """What is reported to the loop's exception handler."""
-    reports = []
-    loop.set_exception_handler(lambda loop, context: reports.append(context))
-    return reports
-
-
 def test_a_race_gives_the_first_result_and_cancels_and_awaits_the_others(run):
     async def main():
         work = Work()

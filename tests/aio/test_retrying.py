@@ -14,11 +14,6 @@ pytest.importorskip("tenacity", reason="the waits are tenacity's")
 NO_WAIT = {"wait": 0, "jitter": 0}
 
 
-@pytest.fixture
-def run(loop):
-    return lambda main: loop.run_until_complete(main())
-
-
 class Failing:
     """A coroutine function that raises these, one each call, and then returns."""
 

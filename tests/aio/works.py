@@ -12,6 +12,12 @@ async def turns(number=5):
         await asyncio.sleep(0)
 
 
+async def double(number):
+    for _ in range(number % 3):
+        await asyncio.sleep(0)
+    return 2 * number
+
+
 class Work:
     """A function to map: the test says when which call ends, and sees what runs."""
 
