@@ -8,7 +8,6 @@ of a name is the cost of that stack: nothing is guessed, as it must be from plai
 import os
 import re
 import signal
-import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,7 +16,6 @@ from pathlib import Path
 from bench import counting, symbols, underload
 from bench.child import last_line
 from bench.flame import Stack
-from bench.interpreter import ROOT
 
 DEPTH = 48
 """Callers that are told apart; what lies further out is cut off."""
@@ -56,16 +54,7 @@ def stacks(
 
 
 def _run(command: Sequence[str]) -> None:
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=counting.environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
+    done = counting.run(command, PATIENCE_SECONDS)
     if done.returncode != 0:
         raise CallgrindError(last_line(done.stderr) or f"exit status {done.returncode}")
 

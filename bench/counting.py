@@ -15,6 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,20 +110,27 @@ def prepare() -> str:
 def count(row: str, library: str, loop: str = SUBJECT) -> float:
     """Instructions per operation; raises CannotCountError when the program failed."""
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [*command(folder), "-m", "bench.counted", row, loop, library],
-            cwd=ROOT,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-        )
+        done = run([*command(folder), "-m", "bench.counted", row, loop, library])
         if done.returncode != 0:
             raise CannotCountError(f"{row}: {last_line(done.stderr)}")
         short, longer = (_summary(Path(folder, f"out.{part}")) for part in (1, 2))
         return (longer - short) / int(done.stdout.split()[-1])
+
+
+def run(
+    program: Sequence[str], seconds: float = PATIENCE_SECONDS
+) -> subprocess.CompletedProcess[str]:
+    """Run a command line that begins with `command` to its end."""
+    return subprocess.run(
+        program,
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
 
 
 def command(folder: str, *options: str) -> list[str]:

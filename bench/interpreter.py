@@ -106,13 +106,26 @@ def _ending(status: int, err: str) -> str:
 def _run(
     path: str, arguments: list[str], seconds: float, extra: Mapping[str, str] = NOTHING
 ) -> tuple[int, str, str]:
-    """Run `PATH -m bench.worker`; nothing it started outlives this call.
+    """Run `PATH -m bench.worker`; nothing it started outlives this call."""
+    process = start(path, arguments, extra)
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except BaseException:  # an interrupt, too, must not leave a server behind
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    return process.returncode, out, err
+
+
+def start(
+    path: str, arguments: list[str], extra: Mapping[str, str] = NOTHING
+) -> subprocess.Popen[str]:
+    """Start `PATH -m bench.worker`, with `extra` in its environment.
 
     The worker leads a session of its own, so that its servers can be ended with it.
     """
-    inherited = os.environ.get("PYTHONPATH")
-    paths = [str(ROOT), inherited] if inherited else [str(ROOT)]
-    process = subprocess.Popen(
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.Popen(
         [path, "-m", "bench.worker", *arguments],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **extra},
@@ -122,10 +135,3 @@ def _run(
         text=True,
         start_new_session=True,
     )
-    try:
-        out, err = process.communicate(timeout=seconds)
-    except BaseException:  # an interrupt, too, must not leave a server behind
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise
-    return process.returncode, out, err

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench import interpreter
 from bench.child import SERVER_VARIABLE, last_line
-from bench.interpreter import ROOT
 
 PATIENCE_SECONDS = 60.0
 WARM_SECONDS = 0.7
@@ -31,20 +31,8 @@ def server(workload: str, loop: str, command: Sequence[str] = ()) -> Iterator[in
 
     `command` starts the server in the place of `python -m bench.servers`.
     """
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    if command:
-        environment[SERVER_VARIABLE] = json.dumps(list(command))
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "bench.worker", workload, loop, "long"],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    extra = {SERVER_VARIABLE: json.dumps(list(command))} if command else {}
+    worker = interpreter.start(sys.executable, [workload, loop, "long"], extra)
     try:
         pid = _server_of(worker)
         time.sleep(WARM_SECONDS)
