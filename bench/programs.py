@@ -41,10 +41,11 @@ def run(name: str, loop: str, effort: Effort) -> Outcome:
     generator, parameters = LOADS[name]
     seconds = (effort.warmup_seconds, effort.echo_seconds)
     with ExitStack() as stack:
-        argument = ""
-        if name == "tcp_proxy":
+        argument, proxied = "", name == "tcp_proxy"
+        if proxied:
             argument = str(stack.enter_context(_behind()).addresses[0])
-        return served.measure(name, argument, loop, generator, (*parameters, *seconds))
+        told = (*parameters, *seconds)
+        return served.measure(name, argument, loop, generator, told, shared=proxied)
 
 
 def _behind() -> AbstractContextManager[child.Server]:

@@ -1,5 +1,8 @@
 """A server on one core, its load on another, and the server's CPU time per message.
 
+A generator in C that has its core for itself polls without sleeping: see c/measure.h. Where its core
+is also the server's, or that of a backend, it sleeps as programs do.
+
 The figure is not throughput: on a machine with two cores a throughput is as much the generator's as
 the server's.
 
@@ -9,6 +12,7 @@ in the run is handed back, so that a disturbed run can be told from a quiet one.
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -21,14 +25,25 @@ from bench.outcome import Outcome
 
 
 def measure(
-    kind: str, argument: str, loop: str, generator: str, parameters: tuple[object, ...]
+    kind: str,
+    argument: str,
+    loop: str,
+    generator: str,
+    parameters: tuple[object, ...],
+    *,
+    shared: bool = False,
 ) -> Outcome:
-    """Microseconds of server CPU per message that the generator counts."""
+    """Microseconds of server CPU per message that the generator counts.
+
+    `shared` says that something else works on the generator's core.
+    """
     server_core, load_core = cores.split() or (None, None)
     command = _command(generator)
     with child.server(kind, loop, server_core, argument) as server:
         start, before = time.monotonic(), waited(server.pid)
-        facts = _load([*command, server.addresses[0], *parameters, server.pid], load_core)
+        spins = load_core is not None and not shared
+        whole = [*command, server.addresses[0], *parameters, server.pid]
+        facts = _load(whole, load_core, spins)
         disturbance = (waited(server.pid) - before) / (time.monotonic() - start)
     messages, seconds = facts["messages"], facts["seconds"]
     assert isinstance(messages, int)
@@ -39,11 +54,23 @@ def measure(
         detail={
             **facts,
             "per_second": messages / seconds,
+            **_sleeps(facts, messages),
+            "spins": spins,
             "disturbance": disturbance,
             "server_core": server_core,
             "load_core": load_core,
         },
     )
+
+
+def _sleeps(facts: dict[str, object], messages: int) -> dict[str, float]:
+    """How often generator and server slept, per 1,000 messages; the generators in Python say nothing."""
+    found = {}
+    for key in ("sleeps", "server_sleeps"):
+        count = facts.get(key)
+        if isinstance(count, int):
+            found[f"{key}_per_1000"] = 1000 * count / messages
+    return found
 
 
 def waited(pid: int) -> float:
@@ -61,9 +88,12 @@ def _command(generator: str) -> list[object]:
     return [sys.executable, "-m", "bench.generator", generator]
 
 
-def _load(command: list[object], core: int | None) -> dict[str, object]:
+def _load(command: list[object], core: int | None, spins: bool) -> dict[str, object]:
+    environment = {**os.environ, "BENCH_SPINS": "1" if spins else "0"}
     with cores.on(core):
-        process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [*map(str, command)], stdout=subprocess.PIPE, text=True, env=environment
+        )
     out, _ = process.communicate()
     facts: dict[str, object] = json.loads(out) if out else {"error": "the load generator died"}
     if "error" in facts:

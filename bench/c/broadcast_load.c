@@ -79,7 +79,7 @@ static void run_until(uint64_t end)
 {
     struct epoll_event events[EVENTS];
     while (read_clock(CLOCK_MONOTONIC) < end) {
-        int ready = epoll_wait(poller, events, EVENTS, STALL_MS);
+        int ready = await_events(poller, events, EVENTS, STALL_MS);
         if (ready == 0)
             fail("the server sent nothing for 5 seconds");
         for (int i = 0; i < ready; i++)

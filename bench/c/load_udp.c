@@ -80,7 +80,7 @@ static void run_until(uint64_t end)
             repeat(now);
             looked = now;
         }
-        int ready = epoll_wait(poller, events, EVENTS, RESEND_MS / 4);
+        int ready = await_events(poller, events, EVENTS, RESEND_MS / 4);
         for (int i = 0; i < ready; i++)
             pull(events[i].data.ptr);
     }

@@ -5,6 +5,12 @@
  * the end of the run. The kernel brings that clock up to date at each switch and at each tick, so it
  * is behind by a tick (1 to 10 ms) at most.
  *
+ * A generator that has a core of its own never sleeps (BENCH_SPINS=1). If it slept, the server's send
+ * would have to wake it, on another core, and the server would be charged for that: ten microseconds
+ * and more in a virtual machine, several times a cheap message. Worse, whether it happens depends on
+ * who is faster at the moment and keeps itself up: a generator that is woken for each message keeps
+ * its server slow, so that it has time to fall asleep again.
+ *
  * A generator prints one line of JSON: the figures, or {"error": "..."} with exit status 1.
  */
 #ifndef MEASURE_H
@@ -18,6 +24,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -32,9 +40,11 @@ enum {
 
 struct sample {
     uint64_t now, cpu, messages;
+    uint64_t sleeps, server_sleeps; /* how often either gave its core away to wait */
 };
 
 static clockid_t server_clock;
+static char server_status[64]; /* the file that tells how often it slept */
 static uint64_t messages;
 static uint64_t latencies[BUCKETS];
 
@@ -56,6 +66,28 @@ static void find_server(const char *pid)
 {
     if (clock_getcpuclockid((pid_t)atoi(pid), &server_clock) != 0)
         fail("the server's process is gone");
+    snprintf(server_status, sizeof server_status, "/proc/%d/status", atoi(pid));
+}
+
+/* How often the server's main thread slept; 0 where the system does not tell. */
+static uint64_t read_server_sleeps(void)
+{
+    unsigned long long found = 0;
+    char line[256];
+    FILE *file = fopen(server_status, "r");
+    if (file == NULL)
+        return 0;
+    while (fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "voluntary_ctxt_switches: %llu", &found) == 1)
+            break;
+    fclose(file);
+    return found;
+}
+
+static uint64_t read_own_sleeps(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_nvcsw : 0;
 }
 
 static uint64_t nanoseconds(const char *seconds)
@@ -106,7 +138,26 @@ static uint64_t count(uint64_t started)
 static struct sample take_sample(void)
 {
     return (struct sample){
-        .now = read_clock(CLOCK_MONOTONIC), .cpu = read_clock(server_clock), .messages = messages};
+        .now = read_clock(CLOCK_MONOTONIC), .cpu = read_clock(server_clock), .messages = messages,
+        .sleeps = read_own_sleeps(), .server_sleeps = read_server_sleeps()};
+}
+
+/* epoll_wait(2); with BENCH_SPINS=1 without ever sleeping. */
+static inline int await_events(int poller, struct epoll_event *events, int most, int milliseconds)
+{
+    static int spins = -1;
+    if (spins < 0) {
+        const char *given = getenv("BENCH_SPINS");
+        spins = given != NULL && strcmp(given, "1") == 0;
+    }
+    if (!spins)
+        return epoll_wait(poller, events, most, milliseconds);
+    uint64_t end = read_clock(CLOCK_MONOTONIC) + (uint64_t)milliseconds * 1000000u;
+    int ready;
+    do
+        ready = epoll_wait(poller, events, most, 0);
+    while (ready == 0 && read_clock(CLOCK_MONOTONIC) < end);
+    return ready;
 }
 
 /* Run through the warm-up and the measured interval, then print the figures; `more` is JSON. */
@@ -121,9 +172,11 @@ static void measure(void (*run_until)(uint64_t), uint64_t warmup, uint64_t measu
     if (to.messages == from.messages)
         fail("no message came back in the measured interval");
     printf("{\"generator\": \"c\", \"messages\": %llu, \"seconds\": %.6f, \"cpu_ns\": %llu, "
+           "\"sleeps\": %llu, \"server_sleeps\": %llu, "
            "\"p50_us\": %.2f, \"p90_us\": %.2f, \"p99_us\": %.2f%s}\n",
            (unsigned long long)(to.messages - from.messages), (double)(to.now - from.now) / 1e9,
-           (unsigned long long)(to.cpu - from.cpu), percentile_us(0.50), percentile_us(0.90),
+           (unsigned long long)(to.cpu - from.cpu), (unsigned long long)(to.sleeps - from.sleeps),
+           (unsigned long long)(to.server_sleeps - from.server_sleeps), percentile_us(0.50), percentile_us(0.90),
            percentile_us(0.99), more == NULL ? "" : more());
 }
 
