@@ -19,7 +19,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import child, cores, served, services
+from bench import allocator, child, cores, served, services
 from bench.effort import Effort
 from bench.loops import CannotError, new_loop, settle
 from bench.outcome import Outcome
@@ -241,5 +241,6 @@ CLIENTS: dict[str, Callable[[str, Effort], Outcome]] = {
 
 def run(name: str, loop: str, effort: Effort) -> Outcome:
     """Microseconds of the client's CPU per operation."""
+    allocator.warm()
     settle(loop)
     return CLIENTS[name](loop, effort)

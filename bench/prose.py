@@ -23,6 +23,19 @@ GROUPS = {
 }
 """Kind of workload -> heading; a kind that is not here has its own name."""
 
+NOTES = {
+    "echo": [
+        "*sleeps* is how often the server gave its core away to wait, per 1,000 messages. Near 0",
+        "it has always found messages lying ready; near 1,000 it slept for each of them, and its",
+        "cost has the kernel's part of falling asleep and waking in it: compare rows in which it",
+        "is alike. The generator never sleeps, so that no server has to wake it. Before the load",
+        "each Python server frees one large block of memory; without that, the C library gives",
+        "the 256 KiB into which asyncio and others receive back to the kernel at each message.",
+        "[What both change](../../bench/README.md#a-fair-echo).",
+    ],
+}
+"""Kind of workload -> what is to be known of its figures."""
+
 
 def opening(records: Sequence[Record]) -> list[str]:
     names = ", ".join(dict.fromkeys(_labels(records)))
@@ -144,6 +157,7 @@ def rows(record: Record) -> list[str]:
     for kind, found in groupby(blocks, key=lambda block: block.kind):
         group = list(found)
         lines += [f"### {GROUPS.get(kind, kind.capitalize())}", ""]
+        lines += [*NOTES[kind], ""] if kind in NOTES else []
         side_by_side = [block for block in group if not block.under_load]
         lines += _matrix(side_by_side)
         for block in group:
@@ -181,16 +195,17 @@ def _detailed(block: Block) -> list[str]:
             ratio(row.to_baseline),
             _also(row, "per_second", 0),
             *(_also(row, key, None) for key in ("p50_us", "p90_us", "p99_us")),
+            _also(row, "server_sleeps_per_1000", None),
             str(row.rounds),
         ]
         for row in block.rows
     ]
     headings = ["", f"{block.unit}", f"/ {BASELINE}", "per second"]
-    headings += ["p50 µs", "p90 µs", "p99 µs", "rounds"]
-    if not any("p90_us" in row.also for row in block.rows):
-        del headings[5]
-        for cells in table:
-            del cells[5]
+    headings += ["p50 µs", "p90 µs", "p99 µs", "sleeps", "rounds"]
+    for column, key in ((7, "server_sleeps_per_1000"), (5, "p90_us")):
+        if not any(key in row.also for row in block.rows):
+            for cells in (headings, *table):
+                del cells[column]
     return [f"**`{block.name}`**: {block.what}", "", *markdown.table(headings, table), ""]
 
 

@@ -1,7 +1,7 @@
 """A server on one core, its load on another, and the server's CPU time per message.
 
-A generator in C that has its core for itself polls without sleeping: see c/measure.h. Where its core
-is also the server's, or that of a backend, it sleeps as programs do.
+A generator in C that has its core for itself polls without sleeping: see c/measure.h. Where its
+core is also the server's, or that of a backend, it sleeps as programs do.
 
 The figure is not throughput: on a machine with two cores a throughput is as much the generator's as
 the server's.
@@ -64,7 +64,7 @@ def measure(
 
 
 def _sleeps(facts: dict[str, object], messages: int) -> dict[str, float]:
-    """How often generator and server slept, per 1,000 messages; the generators in Python say nothing."""
+    """How often generator and server slept, per 1,000 messages, as far as that was counted."""
     found = {}
     for key in ("sleeps", "server_sleeps"):
         count = facts.get(key)

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from bench import echoes
+from bench import allocator, echoes
 from bench.applications import APPLICATIONS
 from bench.echoes import BACKLOG, HOST, Address
 from bench.loops import missing_method, names, new_loop, settle
@@ -128,6 +128,8 @@ def main(kind: str, loop_name: str, argument: str = "") -> None:
     signal.alarm(LIFETIME_SECONDS)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if kind not in IDLE:
+        allocator.warm()
     if kind in APPLICATIONS:
         settle(loop_name)
     loop = new_loop(loop_name)

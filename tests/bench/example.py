@@ -41,6 +41,7 @@ FIGURES = {
 def _outcome(workload: str, figure: float) -> Outcome:
     if workload.startswith("echo"):
         detail = {"per_second": 90_000.0, "p50_us": 300.0, "p99_us": 1200.0, "generator": "c"}
+        detail["server_sleeps_per_1000"] = 0.5
         return Outcome(figure=figure, detail=detail)
     return Outcome(figure=figure)
 

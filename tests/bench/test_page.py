@@ -114,7 +114,19 @@ def test_a_ratio_whose_rounds_disagree_is_not_printed(written):
 def test_throughput_and_percentiles_stand_beside_the_cost(written):
     lines = section(written, "### Echo")
     cells = row(lines, "treadle")
-    assert cells[1:] == ["3.45 <sub>3.40..3.50</sub>", "0.85", "90,000", "300", "1,200", "2"]
+    assert cells[1:] == [
+        "3.45 <sub>3.40..3.50</sub>",
+        "0.85",
+        "90,000",
+        "300",
+        "1,200",
+        "0.50",
+        "2",
+    ]
+
+
+def test_how_often_servers_slept_is_explained_where_it_is_told(written):
+    assert any(line.startswith("*sleeps* is how often") for line in section(written, "### Echo"))
 
 
 def test_a_series_becomes_a_plot_and_a_table(written):
