@@ -1,4 +1,4 @@
-"""What makes an echo's figure the same in each run: who sleeps, and where large buffers come from."""
+"""What makes an echo cost the same in each run: who sleeps, and where large buffers come from."""
 
 from __future__ import annotations
 
