@@ -15,6 +15,7 @@ cpdef object stepped_task(object callback)
 cpdef result_of(object future)
 cpdef exception_of(object future)
 cpdef hear_of_end(object future, object listener)
+cpdef shed_dict(object owner)
 cpdef unregister(object task)
 cpdef bint task_is_cancelled(object task) except -1
 cpdef bint task_is_done(object task) except -1

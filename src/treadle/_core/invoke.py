@@ -27,6 +27,7 @@ __all__ = [
     "quicken_method",
     "result_of",
     "settle",
+    "shed_dict",
     "stepped_task",
     "task_is_cancelled",
     "task_is_done",
@@ -97,6 +98,14 @@ def unregister(task: Any) -> None:
 
     Nobody sees a difference: `asyncio.all_tasks` leaves out what is done. The register is a
     `WeakSet`, which would call a Python function when the task dies; the compiled twin spares that.
+    """
+
+
+def shed_dict(owner: Any) -> None:
+    """Give back the empty `__dict__` of an object of a compiled class.
+
+    Cython gives one to each object whose class may have attributes set by users; 64 bytes for what
+    hardly anybody does.
     """
 
 

@@ -35,6 +35,7 @@ from cython.cimports.treadle._sys.python import (
     make,
     make_bare,
     raise_flag,
+    shed_empty_dict,
     step_task,
 )
 from cython.cimports.treadle._sys.quick import copy_method, quicken_one
@@ -173,6 +174,15 @@ def find_register():
     if sys.version_info >= (3, 14) or type(tasks) is not weakref.WeakSet:
         return None
     return tasks.data if type(tasks.data) is set else None
+
+
+def shed_dict(owner):
+    """Give back the empty `__dict__` of an object (see the plain twin).
+
+    Python makes another one when an attribute is first set, and what Cython writes for such a class
+    knows that there may be none.
+    """
+    shed_empty_dict(owner)
 
 
 def hear_of_end(future, listener):

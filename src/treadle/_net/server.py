@@ -17,7 +17,6 @@ import asyncio
 import errno
 import socket
 import sys
-import weakref
 from asyncio import trsock
 from collections.abc import Callable
 from typing import Any
@@ -57,7 +56,7 @@ class Server(asyncio.Server):
         self._backlog = backlog
         self._file = file  # what its socket left in the file system, to be removed; or None
         self._acceptors: list[Acceptor] = []  # while serving
-        self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._clients: set[Any] = set()  # the driver holds them as long
         self._waiters: Any = []  # None once closed and without connections
         self._serving_forever: Any = None
 

@@ -1,6 +1,6 @@
 cimport cython
 
-from treadle._core.invoke cimport invoke_method, invoke_method1
+from treadle._core.invoke cimport invoke_method, invoke_method1, shed_dict
 from treadle._drivers.base cimport Connection, Driver
 from treadle._net.buffer cimport WriteBuffer, as_bytes, as_piece
 from treadle._net.hearer cimport Hearer, as_hearer

@@ -29,7 +29,7 @@ from asyncio import constants, trsock
 from contextvars import Context
 from typing import Any
 
-from treadle._core.invoke import invoke_method, invoke_method1
+from treadle._core.invoke import invoke_method, invoke_method1, shed_dict
 from treadle._core.log import logger
 from treadle._drivers.base import READ, WRITE, Connection, Driver
 from treadle._net.buffer import DEFAULT_HIGH, WriteBuffer, as_bytes, as_piece
@@ -80,6 +80,7 @@ class StreamTransport(Connection):
         self._upper: Upper | None = None  # stands in the place of the protocol
         self._hearer: Hearer | None = None  # the protocol, if it takes data by a C call
         self._protocol: Any = None  # None again after connection_lost
+        shed_dict(self)
         self.set_protocol(protocol)
 
     @property  # type: ignore[misc]

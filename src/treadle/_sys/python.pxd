@@ -52,6 +52,12 @@ cdef extern from *:
     static inline int treadle_has_weakrefs(PyObject *o) {
         return treadle_first_weakref(o) != NULL;
     }
+    static inline void treadle_shed_dict(PyObject *o) {
+        PyObject **dict = _PyObject_GetDictPtr(o);  /* NULL where there is none, or not there */
+        if (dict != NULL && *dict != NULL && PyDict_GET_SIZE(*dict) == 0) {
+            Py_CLEAR(*dict);
+        }
+    }
     #define TREADLE_METHOD_FLAGS (METH_METHOD | METH_FASTCALL | METH_KEYWORDS)
     static inline PyObject *treadle_call_method0(PyObject *method, PyObject *self) {
         if (Py_IS_TYPE(method, &PyMethodDescr_Type)) {
@@ -149,6 +155,7 @@ cdef extern from *:
     object make "treadle_make" (PyTypeObject *kind, object argument, object keywords)
     object make_bare "treadle_make_bare" (PyTypeObject *kind, tuple nothing, object keywords)
     int raise_flag "treadle_raise_flag" (object flag, object self) except -1
+    void shed_empty_dict "treadle_shed_dict" (object o) noexcept
     PyObject *first_weakref "treadle_first_weakref" (PyObject *o) noexcept  # borrowed from `o`
     # 0, or -1 with an exception pending, which `raise_pending` takes up
     int call_in_context "treadle_call_in_context" (
