@@ -113,7 +113,7 @@ def count(row: str, library: str, loop: str = SUBJECT) -> float:
         done = run([*command(folder), "-m", "bench.counted", row, loop, library])
         if done.returncode != 0:
             raise CannotCountError(f"{row}: {last_line(done.stderr)}")
-        short, longer = (_summary(Path(folder, f"out.{part}")) for part in (1, 2))
+        short, longer = (_total(Path(folder, f"out.{part}")) for part in (1, 2))
         return (longer - short) / int(done.stdout.split()[-1])
 
 
@@ -145,9 +145,10 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(paths)}
 
 
-def _summary(path: Path) -> int:
+def _total(path: Path) -> int:
+    # The line "summary:" of a later part leaves out what earlier parts counted: not to be used.
     with path.open() as lines:
         for line in lines:
-            if line.startswith("summary:"):
+            if line.startswith("totals:"):
                 return int(line.split()[1])
-    raise CannotCountError(f"callgrind wrote no summary into {path.name}")
+    raise CannotCountError(f"callgrind wrote no totals into {path.name}")
