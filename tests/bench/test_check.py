@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 from bench import check, counted, counting
 from bench.counting import CannotCountError, Limits
@@ -76,3 +79,19 @@ def test_a_missing_valgrind_is_said_with_what_to_install(monkeypatch, capsys):
 
 def test_the_kept_limits_are_for_rows_that_are_counted():
     assert set(counting.read().counts) <= set(counted.ROWS)
+
+
+def test_instructions_are_the_difference_of_the_totals_of_two_parts(monkeypatch):
+    """The line "summary:" of the second leaves out what the first part counted."""
+    parts = {1: (1000, 1000), 2: (3000, 5000)}
+
+    def run(program):
+        folder = Path(program[program.index("folder") + 1])
+        for part, (summary, totals) in parts.items():
+            text = f"events: Ir\nsummary: {summary}\n\nfn=(1)\n1 {totals}\n\ntotals: {totals}\n"
+            (folder / f"out.{part}").write_text(text)
+        return subprocess.CompletedProcess(program, 0, "40\n", "")
+
+    monkeypatch.setattr(counting, "command", lambda folder: ["folder", folder])
+    monkeypatch.setattr(counting, "run", run)
+    assert counting.count("call_soon", "library") == (5000 - 1000) / 40

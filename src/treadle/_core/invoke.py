@@ -141,7 +141,8 @@ def own_methods(cls: type, names: Iterable[str]) -> None:
     """Make compiled methods that a class inherits its own.
 
     The interpreter checks the object of a call against the class that has the method, and that is
-    short only where it is exactly the object's.
+    short only where it is exactly the object's. What ``async with`` binds for one call is bound to
+    objects that are used again.
     """
 
 

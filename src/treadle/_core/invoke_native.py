@@ -19,6 +19,7 @@ import weakref
 import cython
 from cython.cimports.cpython.object import PyObject, PyTypeObject
 from cython.cimports.treadle._core.quick import Quick
+from cython.cimports.treadle._sys.binding import binding_of
 from cython.cimports.treadle._sys.python import (
     Py_TYPE,
     PyCFunction_CheckExact,
@@ -48,6 +49,7 @@ _future_awaited = cython.declare(object, vars(asyncio.Future)["_asyncio_future_b
 future_kind = cython.declare(cython.pointer(PyTypeObject), cython.NULL)  # owned by _future_type;
 # NULL where futures are not of C
 _no_args = cython.declare(tuple, ())
+_ENTRANCES = cython.declare(tuple, ("__aenter__", "__aexit__"))  # each is bound for one call
 _task_type = cython.declare(object, asyncio.Task)
 _task_add_done_callback = cython.declare(object, asyncio.Task.add_done_callback)
 _task_result = cython.declare(object, asyncio.Task.result)
@@ -225,7 +227,8 @@ def own_methods(cls, names):
     for name in names:
         method = getattr(cls, name)
         if type(method) is types.MethodDescriptorType:
-            setattr(cls, name, copy_method(cls, method))
+            own = copy_method(cls, method)
+            setattr(cls, name, binding_of(own) if name in _ENTRANCES else own)
 
 
 @cython.cfunc

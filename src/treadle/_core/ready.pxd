@@ -1,3 +1,5 @@
+cimport cython
+
 from treadle._core.handles cimport Handle
 from treadle._core.listener cimport Listener
 from treadle._core.quick cimport Quick
@@ -11,6 +13,7 @@ cdef class Owner:
     cdef step_ended(self, task)
 
 
+@cython.final
 cdef class ReadyQueue:
     cdef Owner _owner
     cdef public bint watched

@@ -56,7 +56,9 @@ cdef class Wheel(Owner):
     cdef _turn_until_stopped(self)
     @cython.locals(ready=ReadyQueue, handle=Handle, count=Py_ssize_t)
     cdef bint _first_turn(self) except -1
+    @cython.final
     cdef _run_ready(self, Py_ssize_t count)
+    @cython.final
     @cython.locals(now=cython.longlong)
     cdef bint _polls_now(self) except -1
     @cython.locals(timeout=cython.longlong)
@@ -69,6 +71,7 @@ cdef class Wheel(Owner):
     cdef _run_timed(self, Py_ssize_t count)
 
     cdef queue_soon(self, callback, args, context)
+    cdef _queue_watched(self, callback, args, context)
     cdef start_task(self, coro)
     cdef callback_failed(self, Handle handle, exc)
     cdef step_begins(self, task)

@@ -109,6 +109,11 @@ class Wheel(Owner):
 
     def queue_soon(self, callback: Any, args: tuple[Any, ...], context: Context | None) -> Any:
         """Do what ``call_soon(callback, *args, context=context)`` does."""
+        if self._closed or self._debug or self._hooks is not None:
+            return self._queue_watched(callback, args, context)
+        return self._ready.add(callback, args, context)
+
+    def _queue_watched(self, callback: Any, args: tuple[Any, ...], context: Context | None) -> Any:
         if self._closed or self._debug:
             self._check_call(callback, "call_soon", True)
         handle = self._ready.add(callback, args, context)
