@@ -22,10 +22,10 @@ from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.libc.string import memcpy
 from cython.cimports.treadle._sys.python import (
+    Py_CLEAR,
     PyBytes_AS_STRING,
     PyBytes_FromStringAndSize,
     PyBytes_GET_SIZE,
-    Py_CLEAR,
     bytes_cut,
     bytes_unfinished,
 )
