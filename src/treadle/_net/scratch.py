@@ -51,7 +51,8 @@ class Scratch:
     def expect(self, count: int) -> None:
         """Begin with an empty plain buffer; `count` bytes of records will be read into it.
 
-        With 0 it has its full size, else it may be as small as those records need. Sets `last`.
+        With 0 it has its full size, else it may be as small as those records are; so their data
+        must not be longer (no compression). Sets `last`.
         """
 
     def order(self, start: int) -> tuple[int, Any]:

@@ -26,6 +26,7 @@ cdef class TlsSession:
     cdef readonly bint more
     cdef readonly bint quiet
     cdef readonly bint _framed
+    cdef bint _inflates
     cdef readonly int tail
     cdef int _header
     cdef int _length
@@ -39,7 +40,7 @@ cdef class TlsSession:
     @cython.locals(whole=bint)
     cpdef bint feed(self, Py_ssize_t count) except -1
     @cython.locals(scratch=Scratch, start=Py_ssize_t, stop=Py_ssize_t, used=Py_ssize_t,
-                   rounds=Py_ssize_t, counted=bint)
+                   rounds=Py_ssize_t, counted=bint, alone=bint)
     cpdef Py_ssize_t receive(self, Py_ssize_t count) except -1
     cpdef Py_ssize_t read(self) except -1
     @cython.locals(size=Py_ssize_t, used=Py_ssize_t, count=Py_ssize_t)

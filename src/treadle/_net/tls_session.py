@@ -67,6 +67,7 @@ class TlsSession:
         self.more = False  # whole records may be in the BIO that nobody has read
         self.quiet = False  # the last `receive` was one record of data, and nothing else
         self.tail = 0
+        self._inflates = False  # data may be longer than its record
         self._framed = True
         self._header = 0  # bytes of a header that have come; 0 within a record
         self._length = 0  # of the record whose header has come, or is coming
@@ -82,6 +83,7 @@ class TlsSession:
         except _AGAIN:
             return False
         self.more = True
+        self._inflates = self.raw.compression() is not None
         return True
 
     def goodbye(self) -> bool:
@@ -127,7 +129,8 @@ class TlsSession:
         It lies in the plain buffer. Sets `ended`, `failure` and `more`: look at them afterwards.
         """
         scratch = self.scratch
-        scratch.expect(0 if self.more or self.tail or not self._framed else count)
+        alone = self._framed and not (self.more or self.tail or self._inflates)
+        scratch.expect(count if alone else 0)
         start = 0
         used = 0
         rounds = 0

@@ -48,9 +48,17 @@ cdef extern from *:
     static inline PyObject *treadle_bytes_unfinished(Py_ssize_t size) {
         return PyBytes_FromStringAndSize(NULL, size);
     }
-    /* takes the reference; cuts in place what has no other one, else copies */
+    /* takes the reference; cuts in place what has no other one, else copies. A little that is too
+       much stays in the block: giving it back would leave a hole that is just too small for the
+       next one of this size. */
     static inline PyObject *treadle_bytes_cut(PyObject *data, Py_ssize_t size) {
+        Py_ssize_t before = PyBytes_GET_SIZE(data);
         if (Py_REFCNT(data) == 1) {
+            if (size > 0 && before - size <= before / 64) {
+                Py_SET_SIZE(data, size);
+                PyBytes_AS_STRING(data)[size] = 0;
+                return data;
+            }
             _PyBytes_Resize(&data, size);  /* NULL and an exception if it fails */
             return data;
         }
