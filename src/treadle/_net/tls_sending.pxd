@@ -35,7 +35,7 @@ cdef class TlsSending(Upper):
     cdef _write_small(self, bytes data)
     cdef _write_pieces(self, list pieces)
     @cython.locals(session=TlsSession, size=Py_ssize_t, count=Py_ssize_t, offset=Py_ssize_t,
-                   piece=bytes)
+                   piece=bytes, chunk=bytes)
     cdef _seal_pieces(self, list pieces, list chunks)
     cdef _hold(self, list pieces, Py_ssize_t first, Py_ssize_t offset)
     cdef _note_held(self)

@@ -103,7 +103,7 @@ class TlsSending(Upper):
             self._fatal_error(exc, "Fatal error on SSL protocol")
             return
         if count == size:
-            self._send(self._session.outgoing.read())
+            self._send(self._session.sealed())
         else:  # the peer negotiates anew, or has asked for short records
             self._write_pieces([data[count:]])
 
@@ -139,9 +139,10 @@ class TlsSending(Upper):
                 if size <= _SMALL and not offset:
                     count = session.seal(piece)
                 else:
-                    count = session.seal(memoryview(piece)[offset : offset + _SMALL])
-                if session.outgoing.pending:
-                    chunks.append(session.outgoing.read())
+                    count = session.seal_part(piece, offset)
+                chunk = session.sealed()
+                if chunk:
+                    chunks.append(chunk)
                 if not count:
                     self._hold(pieces, i, offset)
                     return
@@ -200,7 +201,7 @@ class TlsSending(Upper):
     def _flush(self) -> None:
         """Send what OpenSSL has to say by itself."""
         if self._session.outgoing.pending:
-            self._send(self._session.outgoing.read())
+            self._send(self._session.sealed())
 
     def _count_lost_write(self) -> None:
         if self._lost_writes >= _SILENT_WRITES:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-from treadle._net.scratch import PLAIN_SIZE, RECORD_SIZE, Scratch
+from treadle._net.scratch import RECORD_SIZE, Scratch
 
 __all__ = ["TlsSession"]
 
@@ -34,8 +34,6 @@ _HEADER = 5  # bytes: type, version (2), length (2)
 _FIRST_TYPE = 20  # change_cipher_spec
 _LAST_TYPE = 24  # heartbeat
 _LONGEST = RECORD_SIZE + 2048  # of an encrypted record; RFC 5246, section 6.2.3
-_FULL = PLAIN_SIZE - RECORD_SIZE  # from here on there is no room for one more record
-_ONE_RECORD = RECORD_SIZE
 
 
 class TlsSession:
@@ -59,11 +57,17 @@ class TlsSession:
         )
         # what SSLObject hands on to, without a Python call in between; itself, should that be gone
         self.raw: Any = getattr(self.ssl_object, "_sslobj", self.ssl_object)
+        # bound once: to look them up at each record is a tenth of what Python has in it
+        self._put_in: Any = self.incoming.write
+        self._take_out: Any = self.outgoing.read
+        self._read: Any = self.raw.read
+        self._write: Any = self.raw.write
         self.ended = False  # the peer has said goodbye (close_notify): it sends nothing more
         self.failure: BaseException | None = None  # what OpenSSL raised over what the peer sent
         self.more = False  # whole records may be in the BIO that nobody has read
         self.quiet = False  # the last `receive` was one record of data, and nothing else
         self.tail = 0
+        self._inflates = False  # data may be longer than its record
         self._framed = True
         self._header = 0  # bytes of a header that have come; 0 within a record
         self._length = 0  # of the record whose header has come, or is coming
@@ -79,6 +83,7 @@ class TlsSession:
         except _AGAIN:
             return False
         self.more = True
+        self._inflates = self.raw.compression() is not None
         return True
 
     def goodbye(self) -> bool:
@@ -102,7 +107,7 @@ class TlsSession:
         """Read what is there and forget it; return how much it was. For after `goodbye`."""
         dropped = 0
         while not self.ended and self.failure is None:
-            count = self._read_records(0)
+            count = self.read()
             if not count:
                 break
             dropped += count
@@ -113,7 +118,7 @@ class TlsSession:
     def feed(self, count: int) -> bool:
         """Take `count` bytes from the inbox; say whether a whole record is among them."""
         whole = self._skip(0, count) > 0
-        self.incoming.write(self.scratch.inbox(0, count))
+        self._put_in(self.scratch.inbox(0, count))
         if whole:
             self.more = True
         return whole
@@ -124,7 +129,8 @@ class TlsSession:
         It lies in the plain buffer. Sets `ended`, `failure` and `more`: look at them afterwards.
         """
         scratch = self.scratch
-        incoming = self.incoming
+        alone = self._framed and not (self.more or self.tail or self._inflates)
+        scratch.expect(count if alone else 0)
         start = 0
         used = 0
         rounds = 0
@@ -135,10 +141,10 @@ class TlsSession:
             if stop == start:
                 counted = True
                 break
-            incoming.write(scratch.inbox(start, stop))
+            self._put_in(scratch.inbox(start, stop))
             start = stop
             rounds += 1
-            if self._records == 1 and not self.more:
+            if self._records == 1 and not self.more and used <= scratch.last:
                 used += self._read_record(used)
             else:
                 used += self._read_records(used)
@@ -148,13 +154,14 @@ class TlsSession:
             self.quiet = False
             if not counted and self._skip(start, count) > start:
                 self.more = True
-            incoming.write(scratch.inbox(start, count))
+            self._put_in(scratch.inbox(start, count))
         elif rounds > 1:
             self.quiet = False
         return used
 
     def read(self) -> int:
         """Read the data that the incoming BIO holds; return how much there is (see `receive`)."""
+        self.scratch.expect(0)
         return self._read_records(0)
 
     def fill(self, buffer: Any) -> int:
@@ -189,7 +196,7 @@ class TlsSession:
     def _read_record(self, used: int) -> int:
         """Read the one record that the BIO holds; usually it is data, and then nothing is left."""
         try:
-            count: int = self.raw.read(_ONE_RECORD, self.scratch.plain(used))
+            count: int = self._read(*self.scratch.order(used))
         except _AGAIN:
             return 0
         except _ENDED:
@@ -206,14 +213,15 @@ class TlsSession:
 
     def _read_records(self, used: int) -> int:
         """Read data, `used` bytes into the plain buffer, until the BIO or the room runs out."""
+        scratch = self.scratch
         start = used
         self.more = True
-        while used <= _FULL:
+        while used <= scratch.last:
             if self._is_dry():
                 self.more = False
                 break
             try:
-                count = self.raw.read(_ONE_RECORD, self.scratch.plain(used))
+                count = self._read(*scratch.order(used))
             except _AGAIN:
                 self.more = False
                 break
@@ -259,7 +267,10 @@ class TlsSession:
         whole = start
         while at < count:
             if self._missing == 0:
-                at = self._read_header(scratch, at, count)
+                if self._header == 0 and count - at >= _HEADER:
+                    at = self._read_whole_header(scratch, at)
+                else:
+                    at = self._read_header(scratch, at, count)
                 if not self._framed:
                     self._records = 2
                     return count
@@ -281,6 +292,18 @@ class TlsSession:
 
     def _partial(self) -> int:
         return _HEADER + self._length - self._missing if self._missing else 0
+
+    def _read_whole_header(self, scratch: Scratch, at: int) -> int:
+        """Read a header that has come whole, as nearly all do; return where it ends."""
+        value = scratch.header(at)
+        kind = value >> 16
+        length = value & 0xFFFF
+        if _FIRST_TYPE <= kind <= _LAST_TYPE and 0 < length <= _LONGEST:
+            self._length = length
+            self._missing = length
+        else:
+            self._give_up()
+        return at + _HEADER
 
     def _read_header(self, scratch: Scratch, at: int, count: int) -> int:
         """Read header bytes from `at` on; `_header` is 0 again when the header is complete."""
@@ -318,10 +341,23 @@ class TlsSession:
         encrypted lies in `outgoing`. Raises OSError when the session is broken.
         """
         try:
-            count: int = self.raw.write(data)
+            count: int = self._write(data)
         except _AGAIN:
             return 0
         return count
+
+    def seal_part(self, data: bytes, start: int) -> int:
+        """Encrypt what fits into one record of ``data[start:]``; see `seal`."""
+        scratch = self.scratch
+        try:
+            return self.seal(scratch.part(data, start))
+        finally:
+            scratch.end_part()
+
+    def sealed(self) -> bytes:
+        """Return what is to be sent, and has not been returned before."""
+        data: bytes = self._take_out()
+        return data
 
 
 def _is_late_data(exc: ssl.SSLError) -> bool:

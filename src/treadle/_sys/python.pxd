@@ -35,6 +35,7 @@ cdef extern from "Python.h":
     object PyBytes_FromStringAndSize(const char *data, Py_ssize_t size)
     char *PyBytes_AS_STRING(object data) noexcept
     Py_ssize_t PyBytes_GET_SIZE(object data) noexcept
+    void Py_CLEAR(PyObject *slot) noexcept  # a macro: the place itself
 
     bint PyUnicode_IS_ASCII(object text) noexcept
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
@@ -43,6 +44,28 @@ cdef extern from "Python.h":
 
 cdef extern from *:
     """
+    /* for `bytes_cut`, and unknown to everybody else until then */
+    static inline PyObject *treadle_bytes_unfinished(Py_ssize_t size) {
+        return PyBytes_FromStringAndSize(NULL, size);
+    }
+    /* takes the reference; cuts in place what has no other one, else copies. A little that is too
+       much stays in the block: giving it back would leave a hole that is just too small for the
+       next one of this size. */
+    static inline PyObject *treadle_bytes_cut(PyObject *data, Py_ssize_t size) {
+        Py_ssize_t before = PyBytes_GET_SIZE(data);
+        if (Py_REFCNT(data) == 1) {
+            if (size > 0 && before - size <= before / 64) {
+                Py_SET_SIZE(data, size);
+                PyBytes_AS_STRING(data)[size] = 0;
+                return data;
+            }
+            _PyBytes_Resize(&data, size);  /* NULL and an exception if it fails */
+            return data;
+        }
+        PyObject *copy = PyBytes_FromStringAndSize(PyBytes_AS_STRING(data), size);
+        Py_DECREF(data);
+        return copy;
+    }
     #define treadle_number_behind_header(sock) (*(int *)((char *)(sock) + sizeof(PyObject)))
     #define treadle_step_task(step) (((PyObject **)((char *)(step) + sizeof(PyObject)))[0])
     static inline PyObject *treadle_first_weakref(PyObject *o) {
@@ -147,6 +170,8 @@ cdef extern from *:
         return 0;
     }
     """
+    PyObject *bytes_unfinished "treadle_bytes_unfinished" (Py_ssize_t size) except NULL  # new
+    object bytes_cut "treadle_bytes_cut" (PyObject *data, Py_ssize_t size)  # takes over `data`
     bint has_weakrefs "treadle_has_weakrefs" (PyObject *o) noexcept
     # `method` as it stands in the type's dict; `self` is known to be an instance of that type
     object call_method0 "treadle_call_method0" (object method, object self)
