@@ -42,14 +42,10 @@ read_body = msgspec.msgpack.Decoder(Body).decode
 UNFIT = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
-def encode_body(body: Said, *, from_json: bool = False) -> bytes:
-    """The body as bytes; ValueError when there are clients that could not be given its data.
-
-    Data that came as JSON can become JSON again.
-    """
+def encode_body(body: Said) -> bytes:
+    """The body as bytes; ValueError when there are clients that could not be given its data."""
     try:
-        if not from_json:
-            to_json(body.data)
+        to_json(body.data)
         return pack(body)
     except UNFIT as failure:
         raise ValueError(f"data must be of types that msgspec encodes: {failure}") from failure

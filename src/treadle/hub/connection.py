@@ -9,8 +9,8 @@ frames for the client in one of two ways:
 - **pull**: it awaits `next()` again and again, until that returns None.
 
 A connection that is idle has no task, no timer and no queue. It ends with `close`, whoever calls
-it: from then on nothing is accepted and nothing given; what still waits is dropped, for a client that
-comes back gets it from history.
+it: from then on nothing is accepted and nothing given; what still waits is dropped, for a client
+that comes back gets it from history.
 """
 
 from __future__ import annotations
@@ -233,6 +233,8 @@ class Connection:
             self._wake()
         elif frame.position is not None:
             outbox.put_with_force(seat, frame)
+        elif seat.room.options.when_full == "disconnect":
+            self.close(Code.SLOW, "too slow")
         else:
             outbox.drop(seat, frame)
 

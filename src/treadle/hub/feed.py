@@ -6,9 +6,9 @@ repetitions. Anything else means that something is missing: the feed then reads 
 it is where the backend is. Only what history no longer has is lost, and is told as a gap.
 
 **Early entries.** While the feed reads, and before it is attached, entries that come are kept
-aside, up to a bound; beyond it they are left to history. Read history first, then take the early ones that
-fit: so an entry that history has dropped again while we read is not lost when it was delivered. An
-early entry that still does not fit after a read that began later than it came
+aside, up to a bound; beyond it they are left to history. Read history first, then take the early
+ones that fit: so an entry that history has dropped again while we read is not lost when it was
+delivered. An early entry that still does not fit after a read that began later than it came
 
 - is of another epoch: that one is over, for reading in ours went well;
 - or is one that history does not show yet (a replica that lags): the read is repeated a few times,
@@ -41,7 +41,7 @@ PATIENCE = (0.02, 0.1, 0.5)  # seconds to wait for history that lags behind what
 class Feed:
     """The place of a room on this node in its history."""
 
-    __slots__ = ("_early", "_mending", "_suspect", "position", "room")
+    __slots__ = ("_early", "_failed", "_mending", "_suspect", "position", "room")
 
     def __init__(self, room: Room) -> None:
         self.room = room
@@ -49,7 +49,13 @@ class Feed:
         """The last entry that was passed on; None while the room is not attached."""
         self._early: deque[Entry] | None = None
         self._mending: asyncio.Task[None] | None = None
+        self._failed = False  # the last mending ended since the backend was away
         self._suspect = False  # something may be missing though no entry says so
+
+    @property
+    def mending(self) -> bool:
+        """Whether it reads just now."""
+        return self._mending is not None
 
     @property
     def at_rest(self) -> bool:
@@ -113,7 +119,7 @@ class Feed:
     # --- mending
 
     def _mend(self) -> asyncio.Task[None]:
-        if self._mending is None:
+        if self._mending is None or self._mending.done():
             self._mending = self.room.rooms.chores.start(self._mended(), self.room.rooms.report)
             self._mending.add_done_callback(self._done)
         return self._mending
@@ -121,10 +127,12 @@ class Feed:
     def _done(self, task: asyncio.Task[None]) -> None:
         if self._mending is task:
             self._mending = None
-            if self.position is not None and self._early and not self._suspect:
+            more = self._early or (task.cancelled() and self._suspect)
+            if self.position is not None and more and not self._failed:
                 self._mend()  # came between the last look and the end
 
     async def _mended(self) -> None:
+        self._failed = False
         async with self.room.rooms.mending:
             try:
                 lags = 0
@@ -138,7 +146,7 @@ class Feed:
                         await asyncio.sleep(PATIENCE[lags])
                         lags += 1
             except Unavailable:
-                self._suspect = True
+                self._suspect = self._failed = True
 
     async def _read_on(self) -> None:
         backend = self.room.rooms.backend

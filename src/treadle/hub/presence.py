@@ -36,7 +36,8 @@ class Record:
         self.member = member
         self.holders: set[Connection] = set()
         """Connections of this client that are in the room: one, or two while one is replaced."""
-        self.noted = False  # whether the backend was told
+        self.noted: bool | None = False
+        """Whether the backend has it; None while that is not known."""
         self.task: asyncio.Task[None] | None = None
 
 
@@ -79,7 +80,7 @@ class Presence:
     def settle_all(self) -> None:
         """Tell the backend what it could not be told while it was away."""
         for key, record in list(self._records.items()):
-            if bool(record.holders) != record.noted:
+            if bool(record.holders) is not record.noted:
                 self._settle(key, record)
 
     async def announce(self) -> None:
@@ -100,22 +101,21 @@ class Presence:
 
     def _done(self, key: tuple[str, str], record: Record) -> None:
         record.task = None
-        if not record.holders and not record.noted and self._records.get(key) is record:
+        if not record.holders and record.noted is False and self._records.get(key) is record:
             del self._records[key]
 
     async def _settled(self, key: tuple[str, str], record: Record) -> None:
         room, client = key
         try:
-            while bool(record.holders) != record.noted:
-                if record.holders:
+            while (wanted := bool(record.holders)) is not record.noted:
+                unknown = record.noted is None
+                record.noted = None  # also when it was asked for, but not answered
+                if wanted:
                     news = await self._backend.enter(room, record.member)
-                    record.noted = True
-                    if news:
-                        await self.tell(room, "join", record.member)
                 else:
                     news = await self._backend.exit(room, client)
-                    record.noted = False
-                    if news:
-                        await self.tell(room, "leave", record.member)
+                if news or unknown:
+                    await self.tell(room, "join" if wanted else "leave", record.member)
+                record.noted = wanted
         except Unavailable:
             pass  # see settle_all

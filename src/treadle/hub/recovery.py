@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Start", "catch_up", "find_start"]
 
+STALLED = 3
 AGAIN = 0.5  # seconds to wait while the backend is away
 
 
@@ -84,6 +85,7 @@ async def catch_up(seat: Seat) -> None:
     """Bring a seat that is behind to where the feed is; ends early when it leaves."""
     room = seat.room
     rooms = room.rooms
+    stalled = 0  # rounds without a step forward
     while is_behind(seat):
         await seat.connection.drained()
         position = seat.position
@@ -94,19 +96,26 @@ async def catch_up(seat: Seat) -> None:
             return
         try:
             entries = await rooms.backend.read(room.name, position, PAGE)
-            if not entries or room.feed.position is None:
+            if stalled:
                 await room.feed.check()  # who is right, the feed or history?
+            if stalled > STALLED:
+                await rooms.pause(AGAIN)
+            if stalled > 2 * STALLED and not entries:
+                raise Unrecoverable("history does not show it")
         except Unrecoverable as reason:
             await skip(seat, position, str(reason))
+            stalled = 0
             continue
         except Unavailable:
             await rooms.pause(AGAIN)
             continue
+        stalled += 1
         for entry in entries:
             if not seat.connection.hungry:
                 await seat.connection.drained()
             if not is_behind(seat) or not give(seat, entry):
                 break
+            stalled = 0
 
 
 def is_behind(seat: Seat) -> bool:

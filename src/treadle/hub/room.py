@@ -42,6 +42,7 @@ class Room:
         "name",
         "options",
         "rooms",
+        "touched",
         "users",
     )
 
@@ -51,6 +52,8 @@ class Room:
         self.options = options
         self.users = 0
         """Seats, and joins under way: while it is above 0, the room stays attached."""
+        self.touched = False
+        """Whether the backend may have it attached."""
         self.feed = Feed(self)
         self.live: dict[Connection, Seat] = {}
         self.behind: dict[Connection, Seat] = {}

@@ -73,6 +73,7 @@ class Rooms:
             if room.feed.position is None:
                 async with self._lock(name):
                     if room.feed.position is None:
+                        room.touched = True
                         room.feed.attached(await self.backend.attach(name))
         except BaseException:
             self.leave(room)
@@ -89,8 +90,9 @@ class Rooms:
         async with self._lock(room.name):
             if room.users:
                 return  # somebody came back
-            if room.feed.position is not None:
+            if room.touched:
                 room.feed.detached()
+                room.touched = False
                 try:
                     await self.backend.detach(room.name)
                 except Unavailable:

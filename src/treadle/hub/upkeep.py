@@ -57,19 +57,23 @@ async def look_for_losses(hub: Hub) -> None:
     while True:
         rooms = [room for room in hub.rooms.all() if room.options.history.kept]
         pause = max(LOOK / len(rooms), FASTEST) if rooms else LOOK
-        for room in rooms or [None]:
+        if not rooms:
             await asyncio.sleep(pause)
-            if room is not None:
-                try:
-                    await look(hub, room)
-                except Unavailable:
-                    pass
-                except Exception as failure:
-                    hub.report(f"looking at the history of {room.name!r} failed", failure)
+        for room in rooms:
+            await asyncio.sleep(pause)
+            try:
+                await look(hub, room)
+            except Unavailable:
+                pass
+            except Exception as failure:
+                hub.report(f"looking at the history of {room.name!r} failed", failure)
 
 
 async def look(hub: Hub, room: Room) -> None:
-    if not room.feed.at_rest or hub.rooms.away is not None:
+    if room.feed.mending or hub.rooms.away is not None:
+        return
+    if not room.feed.at_rest:  # it failed the last time
+        room.feed.suspect()
         return
     last = await hub.backend.last(room.name)
     here = room.feed.position

@@ -81,7 +81,7 @@ class Backend(ABC):
 
     @abstractmethod
     async def start(self, node: str, receiver: Receiver) -> None:
-        """Connect; raises if that is impossible now. `node` is this node's name, unlike any other's."""
+        """Connect; raises if that is impossible now. `node` is this node's own name."""
 
     @abstractmethod
     async def close(self) -> None:
