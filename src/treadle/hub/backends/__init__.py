@@ -1,0 +1,1 @@
+"""The ways between the nodes of a hub: memory, Redis, NATS; `base.py` has the contract."""
