@@ -88,3 +88,19 @@ _numbers = itertools.count()
 def fresh() -> str:
     """A name that no other test uses: of a key, a subject, a table."""
     return f"fresh{next(_numbers)}"
+
+
+@pytest.fixture
+def make_redis(redis_server: Redis, fresh: str) -> Any:
+    """Makes backends of one hub over Redis."""
+    redis = pytest.importorskip("treadle.hub.backends.redis")
+    url = f"redis://127.0.0.1:{redis_server.port}"
+    return lambda **options: redis.RedisBackend(url, **{"prefix": fresh, "timeout": 30, **options})
+
+
+@pytest.fixture
+def make_nats(nats_server: Nats, fresh: str) -> Any:
+    """Makes backends of one hub over NATS."""
+    nats = pytest.importorskip("treadle.hub.backends.nats")
+    options = {"prefix": fresh, "timeout": 30}
+    return lambda **more: nats.NatsBackend(nats_server.url, **{**options, **more})

@@ -1,0 +1,166 @@
+"""A connection to a broker that is made again whenever it breaks.
+
+**Hazards.** A broker may go away with a word (EOF, RST) or without one: behind a firewall that
+forgot the connection, packets vanish, and TCP notices after a quarter of an hour. So whoever serves
+a link has to ask for an answer now and then and give up on silence; `Silence` says how long that
+takes. What is half open when an attempt fails or is cancelled has to be shut.
+
+**Design.** One task owns the connection for its whole life: open, serve until broken, shut, wait,
+open again. Nobody else opens or shuts it. Others wait in `ready` with a deadline of their own.
+Between attempts the wait grows up to `LONGEST_WAIT`, and differs from node to node, so that a
+hundred nodes do not come back in the same moment; the difference is made from the node's name, for
+nothing in here throws dice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from hashlib import blake2b
+
+from treadle.hub.errors import HubClosed, Unavailable
+
+__all__ = ["Link", "waits"]
+
+FIRST_WAIT = 0.05
+LONGEST_WAIT = 2.0
+
+
+def waits(name: str, attempt: int) -> float:
+    """Seconds to wait before an attempt, of which the first is 0: between a half and the whole of
+    what is doubled each time.
+
+    >>> [round(waits("node", n), 2) <= 0.05 * 2**n for n in range(3)]
+    [True, True, True]
+    """
+    whole = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(attempt, 16))
+    dice = int.from_bytes(blake2b(f"{name} {attempt}".encode(), digest_size=4).digest())
+    return whole * (0.5 + dice / 2**33)
+
+
+class Link(ABC):
+    """Subclasses say how to open, serve and shut; `up` and `down` are told of each change.
+
+    `up` is awaited before the link counts as ready; when it fails, the link is opened again.
+    `down` is called once for each time that a link which was up broke.
+    """
+
+    def __init__(self, name: str, timeout: float) -> None:
+        self.name = name  # differs from node to node
+        self.timeout = timeout
+        self.up: Callable[[], Awaitable[None]] | None = None
+        self.on_ready: Callable[[], None] | None = None
+        self.down: Callable[[str], None] | None = None
+        self._ready = asyncio.Event()
+        self._owner: asyncio.Task[None] | None = None
+        self._closed = False
+
+    # to be filled in -------------------------------------------------------------------------
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect and subscribe to all that is wanted; may be cancelled by a timeout."""
+
+    @abstractmethod
+    async def serve(self) -> None:
+        """Return or raise when the connection is broken."""
+
+    @abstractmethod
+    async def shut(self) -> None:
+        """Let go of whatever is open, at once. Called after each `open`, however it ended."""
+
+    # -----------------------------------------------------------------------------------------
+
+    @property
+    def is_up(self) -> bool:
+        return self._ready.is_set()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    async def start(self) -> None:
+        """Connect for the first time; raises `Unavailable` if that is impossible now."""
+        try:
+            await self._attempt()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            raise Unavailable(f"{self.name}: {explain(error)}") from error
+        self._ready.set()
+        self._owner = asyncio.create_task(self._live(), name=f"treadle.hub link {self.name}")
+
+    async def ready(self) -> None:
+        """Wait until the link is up. Without a deadline: that is the caller's."""
+        if self._closed:
+            raise HubClosed("the backend is closed")
+        await self._ready.wait()
+        if self._closed:
+            raise HubClosed("the backend is closed")
+
+    async def close(self) -> None:
+        """Shut it for good."""
+        self._closed = True
+        self._ready.set()  # whoever waits is to see that it is closed
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.cancel()
+            await asyncio.wait([owner])
+
+    async def _attempt(self) -> None:
+        try:
+            async with asyncio.timeout(self.timeout):
+                await self.open()
+                if self.up is not None:
+                    await self.up()
+        except BaseException:
+            await self._shut()
+            raise
+
+    async def _live(self) -> None:
+        try:
+            while True:
+                try:
+                    await self.serve()
+                    reason = "the connection was closed"
+                except Exception as error:
+                    reason = explain(error)
+                self._ready.clear()
+                if self.down is not None:
+                    self.down(reason)
+                await self._shut()
+                await self._reopen()
+                self._ready.set()
+                if self.on_ready is not None:
+                    self.on_ready()
+        finally:
+            await self._shut()
+
+    async def _reopen(self) -> None:
+        attempt = 0
+        while True:
+            await asyncio.sleep(waits(self.name, attempt))
+            attempt += 1
+            try:
+                await self._attempt()
+            except Exception:
+                continue
+            return
+
+    async def _shut(self) -> None:
+        """Shut, and see to it that this ends and raises nothing."""
+        try:
+            async with asyncio.timeout(self.timeout):
+                await self.shut()
+        except Exception:
+            pass
+
+
+def explain(error: BaseException) -> str:
+    """A reason that says something also for exceptions without words.
+
+    >>> explain(TimeoutError()), explain(OSError("gone"))
+    ('TimeoutError', 'gone')
+    """
+    return str(error) or type(error).__name__
