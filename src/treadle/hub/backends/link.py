@@ -15,13 +15,18 @@ nothing in here throws dice.
 from __future__ import annotations
 
 import asyncio
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from hashlib import blake2b
+from typing import Any, ParamSpec, TypeVar
 
 from treadle.hub.errors import HubClosed, Unavailable
 
-__all__ = ["Link", "waits"]
+__all__ = ["Link", "explain", "waits", "within_timeout"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 FIRST_WAIT = 0.05
 LONGEST_WAIT = 2.0
@@ -164,3 +169,18 @@ def explain(error: BaseException) -> str:
     ('TimeoutError', 'gone')
     """
     return str(error) or type(error).__name__
+
+
+def within_timeout(call: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """A method of something with a `_timeout` that takes no longer: then it raises `Unavailable`."""
+
+    @functools.wraps(call)
+    async def bounded(*args: P.args, **kwargs: P.kwargs) -> T:
+        seconds: float = args[0]._timeout  # type: ignore[attr-defined]
+        try:
+            async with asyncio.timeout(seconds):
+                return await call(*args, **kwargs)
+        except TimeoutError as error:
+            raise Unavailable(f"no answer within {seconds:g} s") from error
+
+    return bounded
