@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
+from tests.hub.backends.nodes import Nodes
+from tests.integration.brokers import BROKERS, Broker
 from tests.integration.servers import Make, Nats, Postgres, Program, Redis, TlsNats, programs
+from tests.integration.wire import Wire
 from tests.net.conftest import (  # noqa: F401  (pytest finds them here)
     loop,
     no_descriptor_left,
@@ -90,17 +93,40 @@ def fresh() -> str:
     return f"fresh{next(_numbers)}"
 
 
-@pytest.fixture
-def make_redis(redis_server: Redis, fresh: str) -> Any:
-    """Makes backends of one hub over Redis."""
-    redis = pytest.importorskip("treadle.hub.backends.redis")
-    url = f"redis://127.0.0.1:{redis_server.port}"
-    return lambda **options: redis.RedisBackend(url, **{"prefix": fresh, "timeout": 30, **options})
+@pytest.fixture(params=["redis", "nats"])
+def broker(request: pytest.FixtureRequest, fresh: str) -> Broker:
+    """A broker that the whole session shares."""
+    kind = BROKERS[request.param]
+    return kind(request.getfixturevalue(f"{request.param}_server"), fresh)
+
+
+@pytest.fixture(params=["redis", "nats"])
+def own_broker(request: pytest.FixtureRequest, start: Make, fresh: str) -> Broker:
+    """A broker of this test alone, which may be stopped; it keeps its data on disk."""
+    kind = BROKERS[request.param]
+    return kind(start(kind.durable), fresh)
 
 
 @pytest.fixture
-def make_nats(nats_server: Nats, fresh: str) -> Any:
-    """Makes backends of one hub over NATS."""
-    nats = pytest.importorskip("treadle.hub.backends.nats")
-    options = {"prefix": fresh, "timeout": 30}
-    return lambda **more: nats.NatsBackend(nats_server.url, **{**options, **more})
+def nodes(broker: Broker, loop: Any) -> Iterator[Nodes]:
+    """Makes nodes of a hub over the shared broker."""
+    made = Nodes(broker.backend)
+    yield made
+    loop.run_until_complete(made.close())
+
+
+@pytest.fixture
+def own_nodes(own_broker: Broker, loop: Any) -> Iterator[Nodes]:
+    """Makes nodes of a hub over the test's own broker."""
+    made = Nodes(own_broker.backend)
+    yield made
+    loop.run_until_complete(made.close())
+
+
+@pytest.fixture
+def wire(broker: Broker, loop: Any) -> Iterator[Wire]:
+    """What lies between a node and the shared broker."""
+    wire = Wire(broker.port)
+    loop.run_until_complete(wire.start())
+    yield wire
+    loop.run_until_complete(wire.close())
