@@ -108,7 +108,7 @@ def own_broker(request: pytest.FixtureRequest, start: Make, fresh: str) -> Broke
 
 
 @pytest.fixture
-def nodes(broker: Broker, loop: Any) -> Iterator[Nodes]:
+def nodes(broker: Broker, loop: Any) -> Iterator[Nodes]:  # noqa: F811
     """Makes nodes of a hub over the shared broker."""
     made = Nodes(broker.backend)
     yield made
@@ -116,7 +116,7 @@ def nodes(broker: Broker, loop: Any) -> Iterator[Nodes]:
 
 
 @pytest.fixture
-def own_nodes(own_broker: Broker, loop: Any) -> Iterator[Nodes]:
+def own_nodes(own_broker: Broker, loop: Any) -> Iterator[Nodes]:  # noqa: F811
     """Makes nodes of a hub over the test's own broker."""
     made = Nodes(own_broker.backend)
     yield made
@@ -124,7 +124,7 @@ def own_nodes(own_broker: Broker, loop: Any) -> Iterator[Nodes]:
 
 
 @pytest.fixture
-def wire(broker: Broker, loop: Any) -> Iterator[Wire]:
+def wire(broker: Broker, loop: Any) -> Iterator[Wire]:  # noqa: F811
     """What lies between a node and the shared broker."""
     wire = Wire(broker.port)
     loop.run_until_complete(wire.start())

@@ -1,8 +1,8 @@
 """A wire between a node and its broker that can be cut, or go dead, and be mended.
 
-Cut, every connection is reset, and so is every new one. Dead, nothing that is sent arrives, and nobody
-is told: as when a firewall has forgotten a connection. What went dead stays so; once the wire is
-mended, new connections work.
+Cut, every connection is reset, and so is every new one. Dead, nothing that is sent arrives, and
+nobody is told: as when a firewall has forgotten a connection. What went dead stays so; once the
+wire is mended, new connections work.
 """
 
 from __future__ import annotations

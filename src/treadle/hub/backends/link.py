@@ -23,7 +23,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from treadle.hub.errors import HubClosed, Unavailable
 
-__all__ = ["Link", "explain", "waits", "within_timeout"]
+__all__ = ["Link", "all_of", "end", "explain", "waits", "within_timeout"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,9 +45,11 @@ def waits(name: str, attempt: int) -> float:
 
 
 class Link(ABC):
-    """Subclasses say how to open, serve and shut; `up` and `down` are told of each change.
+    """Subclasses say how to open, serve and shut; callbacks are told of each change.
 
-    `up` is awaited before the link counts as ready; when it fails, the link is opened again.
+    `up` is awaited before the link counts as ready, and may use it; when it fails or takes longer
+    than `timeout`, the link is opened again. Then `on_ready` is called (not for the first time), and
+    `chore` runs beside what comes, until it is done or the link breaks; it may take long, and fail.
     `down` is called once for each time that a link which was up broke.
     """
 
@@ -56,9 +58,11 @@ class Link(ABC):
         self.timeout = timeout
         self.up: Callable[[], Awaitable[None]] | None = None
         self.on_ready: Callable[[], None] | None = None
+        self.chore: Callable[[], Coroutine[Any, Any, None]] | None = None
         self.down: Callable[[str], None] | None = None
         self._ready = asyncio.Event()
         self._owner: asyncio.Task[None] | None = None
+        self._opener: asyncio.Task[Any] | None = None  # who opens it now, and need not wait
         self._closed = False
 
     # to be filled in -------------------------------------------------------------------------
@@ -100,6 +104,8 @@ class Link(ABC):
         """Wait until the link is up. Without a deadline: that is the caller's."""
         if self._closed:
             raise HubClosed("the backend is closed")
+        if self._opener is not None and self._opener is asyncio.current_task():
+            return
         await self._ready.wait()
         if self._closed:
             raise HubClosed("the backend is closed")
@@ -114,6 +120,7 @@ class Link(ABC):
             await asyncio.wait([owner])
 
     async def _attempt(self) -> None:
+        self._opener = asyncio.current_task()
         try:
             async with asyncio.timeout(self.timeout):
                 await self.open()
@@ -122,15 +129,13 @@ class Link(ABC):
         except BaseException:
             await self._shut()
             raise
+        finally:
+            self._opener = None
 
     async def _live(self) -> None:
         try:
             while True:
-                try:
-                    await self.serve()
-                    reason = "the connection was closed"
-                except Exception as error:
-                    reason = explain(error)
+                reason = await self._serve()
                 self._ready.clear()
                 if self.down is not None:
                     self.down(reason)
@@ -141,6 +146,18 @@ class Link(ABC):
                     self.on_ready()
         finally:
             await self._shut()
+
+    async def _serve(self) -> str:
+        """Serve until the link is broken, and say why it is."""
+        chore = None if self.chore is None else asyncio.create_task(self.chore())
+        try:
+            await self.serve()
+        except Exception as error:
+            return explain(error)
+        finally:
+            if chore is not None:
+                await end(chore)
+        return "the connection was closed"
 
     async def _reopen(self) -> None:
         attempt = 0
@@ -160,6 +177,25 @@ class Link(ABC):
                 await self.shut()
         except Exception:
             pass
+
+
+async def all_of(*awaitables: Awaitable[T]) -> list[T]:
+    """Wait for all, then raise the first failure; none is left running."""
+    results = await asyncio.gather(*awaitables, return_exceptions=True)
+    found = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        found.append(result)
+    return found
+
+
+async def end(task: asyncio.Future[Any]) -> None:
+    """Cancel a task and wait for it, whatever becomes of it."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()
 
 
 def explain(error: BaseException) -> str:

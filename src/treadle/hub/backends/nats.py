@@ -73,6 +73,7 @@ class NatsBackend(Backend):
         )
         members = Members(link, self._prefix, self._replicas, node, encode)
         log = Log(link, self._prefix, self._replicas, self._epoch, members.now)
+        link.chore = members.tidy
         link.up, link.down, link.on_ready = self._up, receiver.lost, self._restored
         self._link, self._log, self._members = link, log, members
         try:
@@ -101,9 +102,9 @@ class NatsBackend(Backend):
 
     async def _up(self) -> None:
         """What has to be so before anybody uses a new connection."""
-        await self._the_log.stream.ensure(opening=True)
-        await self._the_members.stream.ensure(opening=True)
-        await self._the_members.beat(self._lease, opening=True)
+        await self._the_log.stream.ensure()
+        await self._the_members.stream.ensure()
+        await self._the_members.beat(self._lease)
 
     def _restored(self) -> None:
         self._quiet_until = asyncio.get_running_loop().time() + self._lease
@@ -217,6 +218,7 @@ class NatsBackend(Backend):
             self._quiet_until = asyncio.get_running_loop().time() + lease
         self._lease = lease
         await self._the_members.beat(lease)
+        await self._the_members.tidy()
 
     @within_timeout
     async def bury(self) -> list[Departure]:

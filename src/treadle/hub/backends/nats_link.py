@@ -229,13 +229,12 @@ class NatsLink(Link):
         headers: dict[str, str] | None = None,
         *,
         again: bool = True,
-        opening: bool = False,
     ) -> Any:
         """Ask JetStream and return its answer, decoded.
 
-        Asked `again` while there is time if the link breaks or nobody answers. `opening`: by the link
-        itself, before it counts as up. Raises `JetStreamError` when the answer is no.
+        Asked `again` while there is time if the link breaks or nobody answers. Raises `JetStreamError` when the answer is no.
         """
+
         async def ask() -> Any:
             said = json.loads((await self._exchange(subject, payload, headers)).data)
             problem = said.get("error")
@@ -243,21 +242,17 @@ class NatsLink(Link):
                 raise ConnectionError(problem.get("description", "busy"))
             return said
 
-        said = await self._patiently(ask, again, opening)
+        said = await self._patiently(ask, again)
         problem = said.get("error")
         if problem is not None:
             raise JetStreamError(problem.get("err_code", 0), problem.get("description", ""))
         return said
 
-    async def gather(
-        self, subject: str, payload: bytes, count: int, *, opening: bool = False
-    ) -> list[Msg]:
+    async def gather(self, subject: str, payload: bytes, count: int) -> list[Msg]:
         """Ask for so many messages and wait for them; fewer when the server says that there are no
         more. Made once only.
         """
-        return await self._patiently(
-            lambda: self._gather(subject, payload, count), again=False, opening=opening
-        )
+        return await self._patiently(lambda: self._gather(subject, payload, count), again=False)
 
     async def _gather(self, subject: str, payload: bytes, count: int) -> list[Msg]:
         client = self._client
@@ -287,16 +282,13 @@ class NatsLink(Link):
                 pass  # broken, and the subscription with it
         return found
 
-    async def _patiently(
-        self, ask: Callable[[], Awaitable[Any]], again: bool, opening: bool
-    ) -> Any:
+    async def _patiently(self, ask: Callable[[], Awaitable[Any]], again: bool) -> Any:
         attempt = 0
         failure: BaseException | None = None
         try:
             async with asyncio.timeout(self.timeout):
                 while True:
-                    if not opening:
-                        await self.ready()
+                    await self.ready()
                     try:
                         return await ask()
                     except MaxPayloadError as error:
@@ -312,9 +304,7 @@ class NatsLink(Link):
         assert failure is not None
         raise Unavailable(f"nats: {explain(failure)}") from failure
 
-    async def _exchange(
-        self, subject: str, payload: bytes, headers: dict[str, str] | None
-    ) -> Msg:
+    async def _exchange(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> Msg:
         """Publish with the address of an answer, and wait for it."""
         future, number = self._expect()
         try:

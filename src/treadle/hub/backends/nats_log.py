@@ -45,7 +45,9 @@ __all__ = ["DEDUPE_WINDOW", "HEADER", "Log", "Tip", "decode", "encode"]
 
 HEADER = "Treadle"
 MILESTONE = 64  # entries from one to the next
-SLACK = 64  # messages that the stream keeps of a room beyond its count: marks, and what is not trimmed
+SLACK = (
+    64  # messages that the stream keeps of a room beyond its count: marks, and what is not trimmed
+)
 DEDUPE_WINDOW = 120  # seconds
 AGE = 24 * 3600  # seconds that the stream keeps, at least
 COUNT = 10_000  # messages of a room that it keeps, at least
@@ -184,9 +186,7 @@ class Log:
 
     # --- writing
 
-    async def append(
-        self, room: str, body: bytes, kept: Retention, dedupe: str | None
-    ) -> Appended:
+    async def append(self, room: str, body: bytes, kept: Retention, dedupe: str | None) -> Appended:
         await self._make_space(kept)
         headers = {}
         if dedupe is not None:
@@ -311,10 +311,13 @@ def encode(name: str) -> str:
     >>> encode("Größe 4.*"), encode("")
     ('Gr=C3=B6=C3=9Fe=204=2E=2A', '=')
     """
-    return "".join(
-        chr(byte) if chr(byte).isalnum() and byte < 128 or byte in b"_-:" else f"={byte:02X}"
-        for byte in name.encode()
-    ) or "="
+    return (
+        "".join(
+            chr(byte) if chr(byte).isalnum() and byte < 128 or byte in b"_-:" else f"={byte:02X}"
+            for byte in name.encode()
+        )
+        or "="
+    )
 
 
 def decode(token: str) -> str:

@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from treadle.hub.backends.base import Departure
+from treadle.hub.backends.link import all_of
 from treadle.hub.backends.nats_link import NatsLink
 from treadle.hub.backends.nats_stream import SECOND, Stored, Stream
 from treadle.hub.backends.own import OwnMembers
@@ -81,9 +82,9 @@ class Members:
         at, when = self._clock
         return at + int((asyncio.get_running_loop().time() - when) * SECOND)
 
-    async def _set_clock(self, opening: bool) -> None:
+    async def _set_clock(self) -> None:
         when = asyncio.get_running_loop().time()
-        lease = await self.stream.get(self._lease, opening=opening)
+        lease = await self.stream.get(self._lease)
         if lease is not None:
             self._clock = (lease.time, when)
 
@@ -98,12 +99,12 @@ class Members:
         self._own.enters(room, member)
         return fresh
 
-    async def _enter(self, room: str, member: Member, *, opening: bool = False) -> bool:
+    async def _enter(self, room: str, member: Member) -> bool:
         subject = self._who(room, member.client)
         body = msgspec.json.encode(Place(self._node, room, member.client, member.info))
         expected = self._numbers.get((room, member.client), 0)
         while True:
-            made = await self.stream.publish(subject, body, {}, expected, opening=opening)
+            made = await self.stream.publish(subject, body, {}, expected)
             if made is not None:
                 self._numbers[room, member.client] = made.seq
                 return expected == 0
@@ -138,24 +139,33 @@ class Members:
 
     # --- leases
 
-    async def beat(self, lease: float, *, opening: bool = False) -> None:
-        """Renew the lease; where it was lost, note the members again."""
+    async def beat(self, lease: float) -> None:
+        """Renew the lease; where it was lost, our members may be forgotten."""
         subject = f"{self._prefix}.lease.{self._encode(self._node)}"
         body = msgspec.json.encode((self._node, lease))
-        lost = False
-        made = await self.stream.publish(subject, body, {}, self._lease, opening=opening)
+        made = await self.stream.publish(subject, body, {}, self._lease)
         if made is None:
-            lost = self._lease != 0
-            made = await self.stream.publish(subject, body, {}, opening=opening)
+            if self._lease:
+                self._own.forget()
+            made = await self.stream.publish(subject, body, {})
             assert made is not None
         self._lease = made.seq
-        await self._set_clock(opening)
-        if lost:
-            self._numbers.clear()
-            for room, member in self._own:
-                await self._enter(room, member, opening=opening)
+        await self._set_clock()
+
+    async def tidy(self) -> None:
+        """Note what is forgotten, and remove what should be gone."""
+        forgotten = self._own.forgotten()
+        for start in range(0, len(forgotten), AT_ONCE):
+            some = forgotten[start : start + AT_ONCE]
+            await all_of(*(self._renote(room, member) for room, member in some))
         for room, client in self._own.doubtful():
             await self._exit(room, client)
+
+    async def _renote(self, room: str, member: Member) -> None:
+        await self._enter(room, member)
+        self._own.noted(room, member.client)
+        if (room, member.client) not in self._own:  # it left meanwhile
+            await self._exit(room, member.client)
 
     async def _leases(self) -> list[tuple[Stored, str, bool]]:
         """The leases that there are, their nodes, and whether each still runs."""
@@ -213,7 +223,7 @@ class Members:
         self._own.clear()
         for start in range(0, len(numbers), AT_ONCE):
             some = numbers[start : start + AT_ONCE]
-            await asyncio.gather(*(self.stream.delete(number) for number in some))
+            await all_of(*(self.stream.delete(number) for number in some))
         lease, self._lease = self._lease, 0
         if lease:
             await self.stream.delete(lease)

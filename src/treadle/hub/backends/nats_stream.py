@@ -56,26 +56,26 @@ class Stream:
         self.name = name
         self.config = config
 
-    async def _ask(self, what: str, question: Any, *, opening: bool = False) -> Any:
+    async def _ask(self, what: str, question: Any) -> Any:
         payload = json.dumps(question).encode()
-        return await self._link.request(f"$JS.API.{what}", payload, opening=opening)
+        return await self._link.request(f"$JS.API.{what}", payload)
 
     # --- the stream
 
-    async def ensure(self, *, opening: bool = False) -> None:
+    async def ensure(self) -> None:
         """Make it, unless it is there; then its own limits hold."""
         try:
-            answer = await self._ask(f"STREAM.INFO.{self.name}", {}, opening=opening)
+            answer = await self._ask(f"STREAM.INFO.{self.name}", {})
         except JetStreamError as error:
             if error.code != NO_STREAM:
                 raise
             try:
                 question = {"name": self.name, **self.config}
-                answer = await self._ask(f"STREAM.CREATE.{self.name}", question, opening=opening)
+                answer = await self._ask(f"STREAM.CREATE.{self.name}", question)
             except JetStreamError as clash:
                 if clash.code != STREAM_IN_USE:  # another node made it, with other limits
                     raise
-                answer = await self._ask(f"STREAM.INFO.{self.name}", {}, opening=opening)
+                answer = await self._ask(f"STREAM.INFO.{self.name}", {})
         self.config = answer["config"]
 
     async def grow(self, **least: int) -> None:
@@ -97,15 +97,12 @@ class Stream:
         expected: int | None = None,
         *,
         again: bool = False,
-        opening: bool = False,
     ) -> Acknowledged | None:
         """Store a message; None when the last of its subject is not the `expected` one (0: none)."""
         if expected is not None:
             headers = {**headers, EXPECTED: str(expected)}
         try:
-            answer = await self._link.request(
-                subject, body, headers, again=again, opening=opening
-            )
+            answer = await self._link.request(subject, body, headers, again=again)
         except JetStreamError as error:
             if error.code in WRONG_LAST_SEQUENCE:
                 return None
@@ -116,13 +113,13 @@ class Stream:
         """The last message of a subject."""
         return await self._get({"last_by_subj": subject})
 
-    async def get(self, seq: int, *, opening: bool = False) -> Stored | None:
+    async def get(self, seq: int) -> Stored | None:
         """The message of this number, if it is kept."""
-        return await self._get({"seq": seq}, opening=opening)
+        return await self._get({"seq": seq})
 
-    async def _get(self, which: dict[str, Any], *, opening: bool = False) -> Stored | None:
+    async def _get(self, which: dict[str, Any]) -> Stored | None:
         try:
-            answer = await self._ask(f"STREAM.MSG.GET.{self.name}", which, opening=opening)
+            answer = await self._ask(f"STREAM.MSG.GET.{self.name}", which)
         except JetStreamError as error:
             if error.code == NO_MESSAGE:
                 return None
@@ -156,8 +153,6 @@ class Stream:
         subject: str,
         start: int = 0,
         limit: int | None = None,
-        *,
-        opening: bool = False,
     ) -> list[Stored]:
         """Messages of a subject, which may have wildcards, from a number on, in order."""
         config: dict[str, Any] = {
@@ -173,7 +168,7 @@ class Stream:
         if start > 0:
             config["opt_start_seq"] = start
         question = {"stream_name": self.name, "config": config}
-        answer = await self._ask(f"CONSUMER.CREATE.{self.name}", question, opening=opening)
+        answer = await self._ask(f"CONSUMER.CREATE.{self.name}", question)
         count = answer["num_pending"] if limit is None else min(limit, answer["num_pending"])
         if not count:
             messages = []
@@ -182,7 +177,6 @@ class Stream:
                 f"$JS.API.CONSUMER.MSG.NEXT.{self.name}.{answer['name']}",
                 json.dumps({"batch": count, "no_wait": True}).encode(),
                 count,
-                opening=opening,
             )
         await self._link.forget(f"$JS.API.CONSUMER.DELETE.{self.name}.{answer['name']}")
         return [stored(message) for message in messages]

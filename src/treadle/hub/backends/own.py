@@ -7,11 +7,13 @@ failed may have had its effect.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 from treadle.hub.frames import Member
 
 __all__ = ["OwnMembers"]
+
+Place = tuple[str, str]  # a room, and a client
 
 
 class OwnMembers:
@@ -20,42 +22,54 @@ class OwnMembers:
     >>> own = OwnMembers()
     >>> own.enters("lobby", Member("ann"))
     >>> own.leaves("lobby", "ann")
-    >>> list(own), own.doubtful()
-    ([], [('lobby', 'ann')])
+    >>> own.doubtful()
+    [('lobby', 'ann')]
     >>> own.gone("lobby", "ann")
     >>> own.doubtful()
     []
     """
 
     def __init__(self) -> None:
-        self._present: dict[tuple[str, str], Member] = {}
-        self._doubtful: dict[tuple[str, str], None] = {}
+        self._present: dict[Place, Member] = {}
+        self._doubtful: dict[Place, None] = {}  # may be noted, and should not
+        self._forgotten: dict[Place, None] = {}  # should be noted, and may not be
 
-    def __iter__(self) -> Iterator[tuple[str, Member]]:
-        for (room, _), member in list(self._present.items()):
-            yield room, member
-
-    def __contains__(self, place: tuple[str, str]) -> bool:
+    def __contains__(self, place: Place) -> bool:
         return place in self._present
 
     def enters(self, room: str, member: Member) -> None:
-        """Is to be in the room from now on."""
-        self._present[room, member.client] = member
-        self._doubtful.pop((room, member.client), None)
+        """Is noted, and to be in the room from now on."""
+        place = (room, member.client)
+        self._present[place] = member
+        self._doubtful.pop(place, None)
+        self._forgotten.pop(place, None)
 
     def leaves(self, room: str, client: str) -> None:
         """Is to be there no longer; whether the backend knows is not certain yet."""
         self._present.pop((room, client), None)
+        self._forgotten.pop((room, client), None)
         self._doubtful[room, client] = None
 
     def gone(self, room: str, client: str) -> None:
         """The backend does not have it."""
         self._doubtful.pop((room, client), None)
 
-    def doubtful(self) -> list[tuple[str, str]]:
+    def doubtful(self) -> list[Place]:
         """Room and client of those that the backend may have and should not."""
         return list(self._doubtful)
 
+    def forget(self, is_there: Callable[[str], bool] = lambda room: True) -> None:
+        """The backend may have lost the members of all rooms, or of some."""
+        self._forgotten.update((place, None) for place in self._present if is_there(place[0]))
+
+    def noted(self, room: str, client: str) -> None:
+        """The backend has it again."""
+        self._forgotten.pop((room, client), None)
+
+    def forgotten(self) -> list[tuple[str, Member]]:
+        """Those that are to be noted again."""
+        return [(place[0], self._present[place]) for place in self._forgotten]
+
     def clear(self) -> None:
-        self._present.clear()
-        self._doubtful.clear()
+        for places in (self._present, self._doubtful, self._forgotten):
+            places.clear()

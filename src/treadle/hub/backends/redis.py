@@ -35,6 +35,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from treadle.hub.backends.base import Appended, Backend, Departure, Entry, Receiver
+from treadle.hub.backends.link import all_of, within_timeout
 from treadle.hub.backends.own import OwnMembers
 from treadle.hub.backends.redis_shard import Shard
 from treadle.hub.errors import Unavailable, Unrecoverable
@@ -46,7 +47,8 @@ __all__ = ["RedisBackend"]
 DEDUPE_WINDOW = 120.0  # seconds
 ROOM_LIFE = 24 * 3600 * 1000  # milliseconds for which the epoch of a quiet room is kept, at least
 FIRST_LEASE = 30.0  # seconds, until the first `beat` says otherwise
-AT_ONCE = 1000  # members that one call of the script buries
+BURIED_AT_ONCE = 1000  # members, by one call of the script
+AT_ONCE = 100  # members that are noted again at a time
 
 
 class RedisBackend(Backend):
@@ -89,11 +91,12 @@ class RedisBackend(Backend):
         for url, where in zip(self._urls, self._identities, strict=True):
             shard = Shard(url, f"{where} {node}", self._timeout, deliver)
             shard.up = lambda shard=shard: self._renew(shard)  # type: ignore[misc]
+            shard.chore = self._tidy
             shard.down = receiver.lost
             shard.on_ready = lambda shard=shard: self._restored(shard)  # type: ignore[misc]
             self._shards.append(shard)
         try:
-            await gather(*(shard.start() for shard in self._shards))
+            await all_of(*(shard.start() for shard in self._shards))
         except BaseException:
             await self._disconnect()
             raise
@@ -101,7 +104,7 @@ class RedisBackend(Backend):
     async def close(self) -> None:
         try:
             async with asyncio.timeout(self._timeout):
-                await gather(*(self._withdraw(shard) for shard in self._shards if shard.is_up))
+                await all_of(*(self._withdraw(shard) for shard in self._shards if shard.is_up))
         except (Unavailable, TimeoutError):
             pass  # the lease will run out
         finally:
@@ -111,7 +114,7 @@ class RedisBackend(Backend):
     async def _disconnect(self) -> None:
         shards, self._shards = self._shards, []
         self._homes.clear()
-        await gather(*(shard.close() for shard in shards))
+        await all_of(*(shard.close() for shard in shards))
 
     def _restored(self, shard: Shard) -> None:
         self._quiet_until[shard] = asyncio.get_running_loop().time() + self._lease
@@ -158,6 +161,7 @@ class RedisBackend(Backend):
             self._seen[room] = position
         self._receiver.entry(room, Entry(position, position.offset - 1, rest))
 
+    @within_timeout
     async def attach(self, room: str) -> Position:
         shard = self._shard(room)
         channel = self._channel(room)
@@ -181,6 +185,7 @@ class RedisBackend(Backend):
             self._seen.pop(room, None)
             self._homes.pop(room, None)
 
+    @within_timeout
     async def append(
         self, room: str, body: bytes, retention: Retention, dedupe: str | None = None
     ) -> Appended:
@@ -193,15 +198,18 @@ class RedisBackend(Backend):
         position = Position(answer[1].decode(), answer[2])
         return Appended(Entry(position, position.offset - 1, body), duplicate=bool(answer[0]))
 
+    @within_timeout
     async def send(self, room: str, body: bytes) -> None:
         await self._shard(room).publish(self._channel(room), b"S" + body)
 
+    @within_timeout
     async def last(self, room: str) -> Position:
         seen = self._seen.get(room, Position("", 0))
         args = [self._candidate(), ROOM_LIFE, seen.epoch, seen.offset]
         answer = await self._shard(room).call("last", self._log_keys(room), args, again=True)
         return Position(answer[0].decode(), answer[1])
 
+    @within_timeout
     async def read(self, room: str, after: Position, limit: int) -> list[Entry]:
         args = [after.epoch, after.offset, limit]
         answer = await self._shard(room).call("read", self._log_keys(room), args, again=True)
@@ -209,6 +217,7 @@ class RedisBackend(Backend):
             raise Unrecoverable(answer[0].decode())
         return entries(after, answer[1])
 
+    @within_timeout
     async def tail(self, room: str, count: int) -> tuple[Position, list[Entry]]:
         args = [self._candidate(), ROOM_LIFE, count]
         answer = await self._shard(room).call("tail", self._log_keys(room), args, again=True)
@@ -220,6 +229,7 @@ class RedisBackend(Backend):
     def _node_key(self, what: str, node: str = "") -> str:
         return f"{self._prefix}:{what}:{node}"
 
+    @within_timeout
     async def enter(self, room: str, member: Member) -> bool:
         try:
             fresh = await self._enter(room, member)
@@ -239,6 +249,7 @@ class RedisBackend(Backend):
         args = [self._node, member.client, info, place(room, member.client)]
         return bool(await self._shard(room).call("enter", keys, args, again=True))
 
+    @within_timeout
     async def exit(self, room: str, client: str) -> bool:
         if (room, client) not in self._own:
             return False
@@ -252,6 +263,7 @@ class RedisBackend(Backend):
         self._own.gone(room, client)
         return bool(left)
 
+    @within_timeout
     async def members(self, room: str) -> list[Member]:
         args = [self._node_key("lease")]
         answer = await self._shard(room).call("members", [self._key(room, "who")], args, again=True)
@@ -261,23 +273,36 @@ class RedisBackend(Backend):
         ]
         return sorted(found, key=lambda member: member.client)
 
+    @within_timeout
     async def beat(self, lease: float) -> None:
         self._lease = lease
         for shard in self._shards:
             self._quiet_until.setdefault(shard, asyncio.get_running_loop().time() + lease)
-        await gather(*(self._renew(shard) for shard in self._shards))
-        for room, client in self._own.doubtful():
-            await self._exit(room, client)
+        await all_of(*(self._renew(shard) for shard in self._shards))
+        await self._tidy()
 
     async def _renew(self, shard: Shard) -> None:
-        """Prolong the lease on one server; where there was none, note the members again."""
+        """Prolong the lease on one server; where there was none, our members may be forgotten."""
         keys = [self._node_key("lease", self._node), f"{self._prefix}:nodes"]
         args = [self._node, max(1, int(self._lease * 1000))]
         if not await shard.call("beat", keys, args, again=True):
-            for room, member in self._own:
-                if self._shard(room) is shard:
-                    await self._enter(room, member)
+            self._own.forget(lambda room: self._shard(room) is shard)
 
+    async def _tidy(self) -> None:
+        """Note what is forgotten, and remove what should be gone."""
+        forgotten = self._own.forgotten()
+        for start in range(0, len(forgotten), AT_ONCE):
+            await all_of(*(self._renote(*some) for some in forgotten[start : start + AT_ONCE]))
+        for room, client in self._own.doubtful():
+            await self._exit(room, client)
+
+    async def _renote(self, room: str, member: Member) -> None:
+        await self._enter(room, member)
+        self._own.noted(room, member.client)
+        if (room, member.client) not in self._own:  # it left meanwhile
+            await self._exit(room, member.client)
+
+    @within_timeout
     async def bury(self) -> list[Departure]:
         now = asyncio.get_running_loop().time()
         ready = [s for s in self._shards if s.is_up and now >= self._quiet_until.get(s, now + 1)]
@@ -295,7 +320,7 @@ class RedisBackend(Backend):
     async def _bury(self, shard: Shard, only: str) -> list[Departure]:
         room_before, room_after = self._key("\0", "who").split("\0")
         args: list[Any] = [self._node_key("lease"), self._node_key("places")]
-        args += [room_before, room_after, AT_ONCE, only]
+        args += [room_before, room_after, BURIED_AT_ONCE, only]
         departures: list[Departure] = []
         while True:
             keys = [f"{self._prefix}:nodes"]
@@ -361,12 +386,3 @@ def rendezvous(room: str, identities: Sequence[str]) -> int:
         return blake2b(f"{identities[index]} {room}".encode(), digest_size=8).digest()
 
     return max(range(len(identities)), key=weight)
-
-
-async def gather(*awaitables: Any) -> list[Any]:
-    """Wait for all of them, then raise the first failure; none is left running."""
-    results = await asyncio.gather(*awaitables, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return results

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from treadle.hub.backends.link import Link, explain, waits
+from treadle.hub.backends.link import Link, end, explain, waits
 from treadle.hub.backends.redis_scripts import SCRIPTS
 from treadle.hub.errors import HubClosed, Unavailable
 
@@ -167,9 +167,7 @@ class Shard(Link):
         self._listening = asyncio.create_task(self._listen())
         subscribing = asyncio.create_task(self._confirmed(self.channels))
         try:
-            await asyncio.wait(
-                [self._listening, subscribing], return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait([self._listening, subscribing], return_when=asyncio.FIRST_COMPLETED)
             if not subscribing.done():
                 self._listening.result()
             subscribing.result()
@@ -232,11 +230,3 @@ class Shard(Link):
                 future = self._confirmations.popleft()
                 if not future.done():
                     future.set_result(None)
-
-
-async def end(task: asyncio.Future[Any]) -> None:
-    """Cancel a task and wait for it, whatever becomes of it."""
-    task.cancel()
-    await asyncio.wait([task])
-    if not task.cancelled():
-        task.exception()
