@@ -1,4 +1,5 @@
-"""What every backend promises; here memory's, in tests/integration those of real brokers as well."""
+"""What every backend promises; here memory's, in tests/integration those of real brokers as
+well."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def waits(name: str, attempt: int) -> float:
     >>> [round(waits("node", n), 2) <= 0.05 * 2**n for n in range(3)]
     [True, True, True]
     """
-    whole = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(attempt, 16))
+    whole: float = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(attempt, 16))
     dice = int.from_bytes(blake2b(f"{name} {attempt}".encode(), digest_size=4).digest())
     return whole * (0.5 + dice / 2**33)
 
@@ -48,9 +48,9 @@ class Link(ABC):
     """Subclasses say how to open, serve and shut; callbacks are told of each change.
 
     `up` is awaited before the link counts as ready, and may use it; when it fails or takes longer
-    than `timeout`, the link is opened again. Then `on_ready` is called (not for the first time), and
-    `chore` runs beside what comes, until it is done or the link breaks; it may take long, and fail.
-    `down` is called once for each time that a link which was up broke.
+    than `timeout`, the link is opened again. Then `on_ready` is called (not for the first time),
+    and `chore` runs beside what comes, until it is done or the link breaks; it may take long, and
+    fail. `down` is called once for each time that a link which was up broke.
     """
 
     def __init__(self, name: str, timeout: float) -> None:
@@ -208,7 +208,7 @@ def explain(error: BaseException) -> str:
 
 
 def within_timeout(call: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """A method of something with a `_timeout` that takes no longer: then it raises `Unavailable`."""
+    """A method of something with a `_timeout`: when it takes longer, it raises `Unavailable`."""
 
     @functools.wraps(call)
     async def bounded(*args: P.args, **kwargs: P.kwargs) -> T:

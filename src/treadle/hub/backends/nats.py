@@ -4,8 +4,8 @@ The history is in `nats_log.py`, the members in `nats_members.py`; here they com
 connection. Two streams, `PREFIX_rooms` and `PREFIX_members`, are made when they are missing; when
 they are there, their own settings are left as they are, but for limits that a room needs larger.
 
-A room is one subject that is listened to, `PREFIX.live.ROOM`: the stream publishes there what it has
-stored, and nodes what is not to be stored. JetStream is needed, of nats-server 2.9 or later.
+A room is one subject that is listened to, `PREFIX.live.ROOM`: the stream publishes there what it
+has stored, and nodes what is not to be stored. JetStream is needed, of nats-server 2.9 or later.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class NatsBackend(Backend):
     """Rooms that span every node which uses the same NATS system and the same prefix.
 
     `urls` are addresses of servers of one system. `timeout` is in seconds, and the longest that any
-    call takes. `replicas` is how many servers of a cluster keep the streams. Further `options` go to
-    nats-py's `connect`: `user`, `password`, `token`, `user_credentials`, `tls` and others.
+    call takes. `replicas` is how many servers of a cluster keep the streams. Further `options` go
+    to nats-py's `connect`: `user`, `password`, `token`, `user_credentials`, `tls` and others.
     """
 
     def __init__(

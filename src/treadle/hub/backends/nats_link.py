@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from treadle.hub.backends.link import Link, explain, waits
 from treadle.hub.errors import Code, HubClosed, Refused, Unavailable
@@ -43,6 +43,7 @@ __all__ = ["JetStreamError", "Msg", "NatsLink"]
 TRANSIENT = (NatsError, OSError, TimeoutError)
 BUSY = 503  # JetStream itself, for now
 STATUS = "Status"  # the header of what the server itself says
+T = TypeVar("T")
 OnMessage = Callable[[Msg], None]
 
 
@@ -232,7 +233,8 @@ class NatsLink(Link):
     ) -> Any:
         """Ask JetStream and return its answer, decoded.
 
-        Asked `again` while there is time if the link breaks or nobody answers. Raises `JetStreamError` when the answer is no.
+        Asked `again` while there is time if the link breaks or nobody answers. Raises
+        `JetStreamError` when the answer is no.
         """
 
         async def ask() -> Any:
@@ -282,7 +284,7 @@ class NatsLink(Link):
                 pass  # broken, and the subscription with it
         return found
 
-    async def _patiently(self, ask: Callable[[], Awaitable[Any]], again: bool) -> Any:
+    async def _patiently(self, ask: Callable[[], Awaitable[T]], again: bool) -> T:
         attempt = 0
         failure: BaseException | None = None
         try:
@@ -314,8 +316,8 @@ class NatsLink(Link):
             self._answers.pop(number, None)
 
     def _expect(self) -> tuple[asyncio.Future[Msg], str]:
-        """What an answer, or the news that there will be none, is going to fulfil; and its number."""
-        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        """What an answer, or the news that there will be none, is going to fulfil; and its
+        number.""" future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
 
         def answer(message: Msg | BaseException) -> None:
             if future.done():

@@ -1,35 +1,39 @@
 """The history of rooms in one JetStream stream, with a subject for each room.
 
-**Facts.** The stream numbers all messages of all rooms in one row, so that the offsets of a room grow
-and have holes. It forgets the oldest of a subject by count, and any by age; a subject whose last
-message is gone has never existed, for all that JetStream knows.
+**Facts.** The stream numbers all messages of all rooms in one row, so that the offsets of a room
+grow and have holes. It forgets the oldest of a subject by count, and any by age; a subject whose
+last message is gone has never existed, for all that JetStream knows.
 
 **The chain.** So each message carries what the server would forget: a header `Treadle` with the
-epoch, the room's own count, and the number of the message before. Whoever appends says which message
-it believes to be the last (`Nats-Expected-Last-Subject-Sequence`), and the server refuses when it is
-another: the chain has no forks and no holes. A node that was refused looks up the last one and tries
-again; within a node, appends to a room stand in a line, so that only nodes compete.
+epoch, the room's own count, and the number of the message before. Whoever appends says which
+message it believes to be the last (`Nats-Expected-Last-Subject-Sequence`), and the server refuses
+when it is another: the chain has no forks and no holes. A node that was refused looks up the last
+one and tries again; within a node, appends to a room stand in a line, so that only nodes compete.
 
-**Live.** The stream itself publishes again what it has stored (`republish`), with the number. That is
-one message less than if the appending node did it, cannot be lost with that node, and is in order.
+**Live.** The stream itself publishes again what it has stored (`republish`), with the number. That
+is one message less than if the appending node did it, cannot be lost with that node, and is in
+order.
 
-**Marks.** A message without a body for anybody, a *mark*, begins a room's history: it brings the epoch.
-It counts as offset 0. A room that is quiet for half of the stream's age gets another one, which says
-how far the room was, when some node asks for its last position; so the chain outlives its messages
-while anybody is in the room. A room that was empty for longer than the stream's age begins anew.
+**Marks.** A message without a body for anybody, a *mark*, begins a room's history: it brings the
+epoch. It counts as offset 0. A room that is quiet for half of the stream's age gets another one,
+which says how far the room was, when some node asks for its last position; so the chain outlives
+its messages while anybody is in the room. A room that was empty for longer than the stream's age
+begins anew.
 
-**Retention.** A stream has one age and one count, rooms have theirs. The message carries what it was
-published under, and that is checked when it is read; the stream's own limits only bound what is
+**Retention.** A stream has one age and one count, rooms have theirs. The message carries what it
+was published under, and that is checked when it is read; the stream's own limits only bound what is
 stored, and are raised when a room wants more. Every so often whoever appends trims the room.
 
-**Finding the end.** The last 50 of a room are somewhere among the stream's numbers. Every 64th entry of
-a room is a milestone, and each message knows the milestone before it: so the way back is short.
+**Finding the end.** The last 50 of a room are somewhere among the stream's numbers. Every 64th
+entry of a room is a milestone, and each message knows the milestone before it: so the way back is
+short.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
@@ -52,6 +56,7 @@ DEDUPE_WINDOW = 120  # seconds
 AGE = 24 * 3600  # seconds that the stream keeps, at least
 COUNT = 10_000  # messages of a room that it keeps, at least
 REMEMBERED = 10_000  # rooms whose last message a node remembers
+PLAIN = b"_-:" + (string.ascii_letters + string.digits).encode()
 LONGEST_AGE = 10 * 365 * 24 * 3600
 
 
@@ -153,8 +158,8 @@ class Log:
         return self._note(room, tip_of(stored.seq, stored.headers, stored.time))
 
     async def kept_tip(self, room: str, seen: Position) -> Tip:
-        """The same for a room that is in use: not so old that it will be forgotten soon, and not one
-        that is behind what was `seen`, which happens when a server lost its last moments.
+        """The same for a room that is in use: not so old that it will be forgotten soon, and not
+        one that is behind what was `seen`, which happens when a server lost its last moments.
         """
         tip = await self.tip(room)
         while True:
@@ -311,13 +316,7 @@ def encode(name: str) -> str:
     >>> encode("Größe 4.*"), encode("")
     ('Gr=C3=B6=C3=9Fe=204=2E=2A', '=')
     """
-    return (
-        "".join(
-            chr(byte) if chr(byte).isalnum() and byte < 128 or byte in b"_-:" else f"={byte:02X}"
-            for byte in name.encode()
-        )
-        or "="
-    )
+    return "".join(chr(byte) if byte in PLAIN else f"={byte:02X}" for byte in name.encode()) or "="
 
 
 def decode(token: str) -> str:

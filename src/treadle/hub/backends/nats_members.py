@@ -1,16 +1,16 @@
 """Who is where, and which nodes are alive: one JetStream stream that keeps the last message of each
 subject.
 
-A member is a message on `who.ROOM.CLIENT`, a node's lease one on `lease.NODE`. To remove either is to
-delete the message of that number: of several nodes that try, one is told that it did. And one that
-has been replaced meanwhile has another number, so that a node never removes what another wrote: a
-client that came back to another node stays.
+A member is a message on `who.ROOM.CLIENT`, a node's lease one on `lease.NODE`. To remove either is
+to delete the message of that number: of several nodes that try, one is told that it did. And one
+that has been replaced meanwhile has another number, so that a node never removes what another
+wrote: a client that came back to another node stays.
 
 **Burial.** Whoever finds a lease that ran out deletes it first. That fails when the node has just
 renewed it; otherwise the node's next renewal fails, for it names the message that it replaces, and
 the node notes its members again. Only then are its members looked for, among all members of all
-rooms, and deleted one by one. Where the grave-digger dies itself in between, the members that remain
-have a node without a lease: nobody sees them, and the next burial removes them.
+rooms, and deleted one by one. Where the grave-digger dies itself in between, the members that
+remain have a node without a lease: nobody sees them, and the next burial removes them.
 
 Leases are compared by the server's clock, which stamped them: a node's own lease tells it the time.
 """
@@ -188,8 +188,9 @@ class Members:
         if not self._suspicious:
             return []
         places = await self.stream.fetch(f"{self._prefix}.who.*.*")
-        alive = {node for _, node, alive in await self._leases() if alive}
-        dead = [stored for stored in places if place_of(stored).node not in alive]
+        # asked after the members: who has just come is among these, or has no members among those
+        living = {node for _, node, alive in await self._leases() if alive} | {self._node}
+        dead = [stored for stored in places if place_of(stored).node not in living]
         found: list[Departure] = []
         try:
             for start in range(0, len(dead), AT_ONCE):

@@ -98,7 +98,7 @@ class Stream:
         *,
         again: bool = False,
     ) -> Acknowledged | None:
-        """Store a message; None when the last of its subject is not the `expected` one (0: none)."""
+        """Store a message; None if the last of its subject is not the `expected` one (0: none)."""
         if expected is not None:
             headers = {**headers, EXPECTED: str(expected)}
         try:

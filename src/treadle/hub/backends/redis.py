@@ -1,25 +1,25 @@
 """Rooms on one or several Redis servers: Pub/Sub for what is live, Streams for history.
 
-**Facts.** A message is appended by a script: it is numbered, kept, trimmed and published in one step,
-so that what is published is in the order of its numbers, and `previous` is the number before.
+**Facts.** A message is appended by a script: it is numbered, kept, trimmed and published in one
+step, so that what is published is in the order of its numbers, and `previous` is the number before.
 Publishing reaches whoever listens at that moment and nobody later; the hub sees the hole and reads.
 
 **Sharding.** A room lives on one server: the one whose hash together with the room's name is the
 largest. Every node has to be given the same addresses, in any order. Taking a server away moves the
-rooms of that one only; their history begins anew on another. Members are with their room; a node has
-a lease on every server.
+rooms of that one only; their history begins anew on another. Members are with their room; a node
+has a lease on every server.
 
 **Epochs.** A room's epoch and last offset are kept for a day after they were last asked for (or for
-the history's age, where that is more), and a hub asks for those of its rooms every few seconds. So a
-room that somebody is in keeps its epoch however quiet it is; one that was empty for longer begins a
-new one, and a client that comes back then is told that recovery is impossible. A server that lost
-its last moments (`appendfsync everysec` and a crash of the machine, a replica that was behind) would
-give the same numbers twice: when a node asks for the last position and has seen a later one, the
-script begins a new epoch. If others have appended more than was lost before anybody asks, nobody can
-tell; who cannot live with that sets `appendfsync always`.
+the history's age, where that is more), and a hub asks for those of its rooms every few seconds. So
+a room that somebody is in keeps its epoch however quiet it is; one that was empty for longer begins
+a new one, and a client that comes back then is told that recovery is impossible. A server that lost
+its last moments (`appendfsync everysec` and a crash of the machine, a replica that was behind)
+would give the same numbers twice: when a node asks for the last position and has seen a later one,
+the script begins a new epoch. If others have appended more than was lost before anybody asks,
+nobody can tell; who cannot live with that sets `appendfsync always`.
 
-**Burial.** A node is dead when its lease ran out. After the start and after a break, nothing is buried
-until a whole lease has passed: while the server was away, nobody could renew.
+**Burial.** A node is dead when its lease ran out. After the start and after a break, nothing is
+buried until a whole lease has passed: while the server was away, nobody could renew.
 
 Redis Cluster is not spoken; give the addresses of several servers instead.
 """
@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,8 +55,9 @@ AT_ONCE = 100  # members that are noted again at a time
 class RedisBackend(Backend):
     """Rooms that span every node which uses the same Redis servers and the same prefix.
 
-    `urls` is one address or several: `redis://`, `rediss://` (TLS) or `unix://`, with user, password
-    and database as redis-py has them. `timeout` is in seconds, and the longest that any call takes.
+    `urls` is one address or several: `redis://`, `rediss://` (TLS) or `unix://`, with user,
+    password and database as redis-py has them. `timeout` is in seconds, and the longest that any
+    call takes.
     """
 
     def __init__(
@@ -90,10 +92,10 @@ class RedisBackend(Backend):
 
         for url, where in zip(self._urls, self._identities, strict=True):
             shard = Shard(url, f"{where} {node}", self._timeout, deliver)
-            shard.up = lambda shard=shard: self._renew(shard)  # type: ignore[misc]
+            shard.up = partial(self._renew, shard)
             shard.chore = self._tidy
             shard.down = receiver.lost
-            shard.on_ready = lambda shard=shard: self._restored(shard)  # type: ignore[misc]
+            shard.on_ready = partial(self._restored, shard)
             self._shards.append(shard)
         try:
             await all_of(*(shard.start() for shard in self._shards))

@@ -1,9 +1,9 @@
 """What the Redis backend does in one step on the server: Lua, one script for each operation.
 
 Keys of a room carry its name in braces. `meta` is a hash: the epoch, the last offset, and how long
-to live (`life`, milliseconds). `log` is a stream of ids `offset-0` with the body `b` and the time `x`
-at which the entry is too old. `once` is a key for each name of a message that is not to be repeated.
-`who` is a hash: client -> node, a line end, what others may see.
+to live (`life`, milliseconds). `log` is a stream of ids `offset-0` with the body `b` and the time
+`x` at which the entry is too old. `once` is a key for each name of a message that is not to be
+repeated. `who` is a hash: client -> node, a line end, what others may see.
 
 A member's place is also in the set of its node (`place`: the room's length, a colon, the room, the
 client), so that the members of a dead node are found without looking through every room.
@@ -168,10 +168,10 @@ redis.call('SADD', KEYS[2], ARGV[1])
 return had
 """
 
-# KEYS: nodes; ARGV: what comes before a node's name in the key of its lease, of its places; what comes
-# before and after a room's name in the key of its members; at most so many at once; the one
-# node that is to be buried, alive or not, or ''. Whether there may be more; places and what others may
-# see, in turn.
+# KEYS: nodes; ARGV: what comes before a node's name in the key of its lease, of its places; what
+# comes before and after a room's name in the key of its members; at most so many at once; the one
+# node that is to be buried, alive or not, or ''. Whether there may be more; places and what others
+# may see, in turn.
 BURY = """
 local answer = {}
 local nodes = ARGV[6] ~= '' and {ARGV[6]} or redis.call('SMEMBERS', KEYS[1])

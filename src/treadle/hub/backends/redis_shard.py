@@ -5,8 +5,8 @@ subscribes again by itself, silently, and what was published in between is lost 
 a break is a break: the link tells it, subscribes again, and tells that.
 
 A server confirms subscriptions in the order in which they were asked for. Whoever subscribes waits
-for its own confirmation, in a line; so a confirmation that belongs to an earlier subscription to the
-same channel, withdrawn meanwhile, is not taken for it.
+for its own confirmation, in a line; so a confirmation that belongs to an earlier subscription to
+the same channel, withdrawn meanwhile, is not taken for it.
 
 **Silence.** The listening connection asks `PING` every half `timeout` and is broken when nothing at
 all came for a whole one after that. Commands have the timeout themselves.
@@ -68,7 +68,7 @@ class Shard(Link):
         )
         self._client = aioredis.Redis(connection_pool=self._pool)
         # makes listening connections, whose silence is no error in itself
-        self._listeners = aioredis.ConnectionPool.from_url(url, **plain, socket_timeout=None)
+        self._listeners: Any = aioredis.ConnectionPool.from_url(url, **plain, socket_timeout=None)
         self._connection: Any = None
         self._listening: asyncio.Task[None] | None = None
         self._confirmations: deque[asyncio.Future[None]] = deque()
