@@ -143,7 +143,8 @@ async def test_a_node_that_was_buried_alive_notes_its_members_again(nodes: Nodes
     await slow.backend.beat(0.001)
     await slow.backend.enter("lobby", Member("ann"))
     assert await buried_by(one, LEASE) == [Departure("lobby", Member("ann"))]
-    await slow.backend.beat(60)
+    assert await slow.backend.beat(60)
+    assert not await slow.backend.beat(60)
     assert await one.backend.members("lobby") == [Member("ann")]
     assert await slow.backend.exit("lobby", "ann")
     assert await one.backend.members("lobby") == []

@@ -1,5 +1,4 @@
-"""What every backend promises; here memory's, in tests/integration those of real brokers as
-well."""
+"""What every backend promises: memory here, real brokers in tests/integration."""
 
 from __future__ import annotations
 
@@ -210,6 +209,19 @@ async def test_the_tail_is_the_last_entries_and_the_position_before(nodes: Nodes
     assert await node.backend.tail("lobby", 50) == (start, made)
 
 
+async def test_the_oldest_position_is_the_one_before_what_is_kept(nodes: Nodes) -> None:
+    node = await nodes()
+    start = await node.backend.last("lobby")
+    assert await node.backend.oldest("lobby") == start
+    few = Retention(count=3, age=600.0)
+    made = await node.append("lobby", b"1", b"2", retention=few)
+    assert await node.backend.oldest("lobby") == start
+    made += await node.append("lobby", *(b"%d" % n for n in range(3, 9)), retention=few)
+    assert await node.backend.oldest("lobby") == made[-4].position
+    (last,) = await node.append("lobby", b"9", retention=NO_HISTORY)
+    assert await node.backend.oldest("lobby") == last.position
+
+
 async def test_the_tail_of_a_long_history_is_its_end(nodes: Nodes) -> None:
     node = await nodes()
     long = Retention(count=1000, age=600.0)
@@ -276,6 +288,12 @@ async def test_who_enters_again_with_other_words_is_seen_with_them(nodes: Nodes)
     await node.backend.enter("lobby", Member("ann", "red"))
     assert not await node.backend.enter("lobby", Member("ann", "blue"))
     assert await node.backend.members("lobby") == [Member("ann", "blue")]
+
+
+async def test_a_beat_tells_of_a_lost_lease_only(nodes: Nodes) -> None:
+    node = await nodes()
+    for _ in range(3):
+        assert not await node.backend.beat(60)
 
 
 async def test_the_members_of_a_living_node_are_not_buried(nodes: Nodes) -> None:

@@ -198,6 +198,10 @@ class NatsBackend(Backend):
     async def tail(self, room: str, count: int) -> tuple[Position, list[Entry]]:
         return await self._the_log.tail(room, count)
 
+    @within_timeout
+    async def oldest(self, room: str) -> Position:
+        return await self._the_log.oldest(room)
+
     # --- who is where
 
     @within_timeout
@@ -213,12 +217,15 @@ class NatsBackend(Backend):
         return await self._the_members.members(room)
 
     @within_timeout
-    async def beat(self, lease: float) -> None:
+    async def beat(self, lease: float) -> bool:
         if self._quiet_until is None:
             self._quiet_until = asyncio.get_running_loop().time() + lease
         self._lease = lease
         await self._the_members.beat(lease)
-        await self._the_members.tidy()
+        members = self._the_members
+        await members.tidy()
+        lapsed, members.lapsed = members.lapsed, False
+        return lapsed
 
     @within_timeout
     async def bury(self) -> list[Departure]:

@@ -316,8 +316,8 @@ class NatsLink(Link):
             self._answers.pop(number, None)
 
     def _expect(self) -> tuple[asyncio.Future[Msg], str]:
-        """What an answer, or the news that there will be none, is going to fulfil; and its
-        number.""" future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        """What an answer, or the news that there will be none, fulfils; and its number."""
+        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
 
         def answer(message: Msg | BaseException) -> None:
             if future.done():

@@ -56,6 +56,7 @@ DEDUPE_WINDOW = 120  # seconds
 AGE = 24 * 3600  # seconds that the stream keeps, at least
 COUNT = 10_000  # messages of a room that it keeps, at least
 REMEMBERED = 10_000  # rooms whose last message a node remembers
+PAGE = 256  # messages that are looked through at a time
 PLAIN = b"_-:" + (string.ascii_letters + string.digits).encode()
 LONGEST_AGE = 10 * 365 * 24 * 3600
 
@@ -308,6 +309,19 @@ class Log:
         if not entries or entries[-1].position.offset != tip.last:
             return tip.position, []
         return Position(tip.epoch, entries[0].previous), entries
+
+    async def oldest(self, room: str) -> Position:
+        tip = await self.tip(room)
+        start = 1
+        while page := await self.stream.fetch(self._subject(room), start, PAGE, bodies=False):
+            for message in page:
+                said = tip_of(message.seq, message.headers)
+                if said.epoch != tip.epoch or not said.is_entry:
+                    continue
+                if self._is_kept(message, said, tip):
+                    return Position(tip.epoch, said.previous)
+            start = page[-1].seq + 1
+        return tip.position
 
 
 def encode(name: str) -> str:

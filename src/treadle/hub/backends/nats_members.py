@@ -58,6 +58,7 @@ class Members:
         self._encode = encode
         self._own = OwnMembers()
         self._numbers: dict[tuple[str, str], int] = {}  # of the messages of our members
+        self.lapsed = False  # was there no lease for a while? The reader resets it
         self._lease = 0  # the number of the message of ours; 0: none
         self._alive: dict[str, float] = {}  # until when, by the loop's clock, nodes were heard of
         self._clock: tuple[int, float] = (0, 0.0)  # the server's time, and ours at the same moment
@@ -147,6 +148,7 @@ class Members:
         if made is None:
             if self._lease:
                 self._own.forget()
+                self.lapsed = True
             made = await self.stream.publish(subject, body, {})
             assert made is not None
         self._lease = made.seq

@@ -153,6 +153,8 @@ class Stream:
         subject: str,
         start: int = 0,
         limit: int | None = None,
+        *,
+        bodies: bool = True,
     ) -> list[Stored]:
         """Messages of a subject, which may have wildcards, from a number on, in order."""
         config: dict[str, Any] = {
@@ -164,6 +166,7 @@ class Stream:
             "inactive_threshold": CONSUMER_LIFE,
             "mem_storage": True,
             "num_replicas": 1,
+            "headers_only": not bodies,
         }
         if start > 0:
             config["opt_start_seq"] = start

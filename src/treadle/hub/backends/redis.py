@@ -78,13 +78,15 @@ class RedisBackend(Backend):
         self._epochs = 0
         self._own = OwnMembers()
         self._lease = FIRST_LEASE
+        self._begun = False  # has there been a lease?
+        self._lapsed = False  # was there none for a while, since the last beat?
         self._quiet_until: dict[Shard, float] = {}  # nothing is buried before
 
     # --- life
 
     async def start(self, node: str, receiver: Receiver) -> None:
         self._node, self._receiver = node, receiver
-        self._lease = FIRST_LEASE
+        self._lease, self._begun, self._lapsed = FIRST_LEASE, False, False
         prefix = len(self._prefix) + 1
 
         def deliver(channel: str, body: bytes) -> None:
@@ -102,6 +104,7 @@ class RedisBackend(Backend):
         except BaseException:
             await self._disconnect()
             raise
+        self._begun = True
 
     async def close(self) -> None:
         try:
@@ -226,6 +229,12 @@ class RedisBackend(Backend):
         before = Position(answer[0].decode(), answer[1])
         return before, entries(before, answer[2][::-1])
 
+    @within_timeout
+    async def oldest(self, room: str) -> Position:
+        args = [self._candidate(), ROOM_LIFE]
+        answer = await self._shard(room).call("oldest", self._log_keys(room), args, again=True)
+        return Position(answer[0].decode(), answer[1])
+
     # --- who is where
 
     def _node_key(self, what: str, node: str = "") -> str:
@@ -276,18 +285,21 @@ class RedisBackend(Backend):
         return sorted(found, key=lambda member: member.client)
 
     @within_timeout
-    async def beat(self, lease: float) -> None:
+    async def beat(self, lease: float) -> bool:
         self._lease = lease
         for shard in self._shards:
             self._quiet_until.setdefault(shard, asyncio.get_running_loop().time() + lease)
         await all_of(*(self._renew(shard) for shard in self._shards))
         await self._tidy()
+        lapsed, self._lapsed = self._lapsed, False
+        return lapsed
 
     async def _renew(self, shard: Shard) -> None:
         """Prolong the lease on one server; where there was none, our members may be forgotten."""
         keys = [self._node_key("lease", self._node), f"{self._prefix}:nodes"]
         args = [self._node, max(1, int(self._lease * 1000))]
-        if not await shard.call("beat", keys, args, again=True):
+        if not await shard.call("beat", keys, args, again=True) and self._begun:
+            self._lapsed = True
             self._own.forget(lambda room: self._shard(room) is shard)
 
     async def _tidy(self) -> None:

@@ -126,6 +126,24 @@ return {epoch, last - #answer, answer}
 """
 )
 
+# KEYS: meta log; ARGV: candidate life. The position before the first entry that is kept.
+OLDEST = (
+    ROOM
+    + """
+local epoch, last = room(ARGV[1], tonumber(ARGV[2]))
+local time, from = now(), '-'
+while true do
+  local entries = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', 100)
+  for _, entry in ipairs(entries) do
+    local offset = tonumber(string.match(entry[1], '^%d+'))
+    if tonumber(entry[2][4]) > time then return {epoch, offset - 1} end
+    from = (offset + 1) .. '-0'
+  end
+  if #entries == 0 then return {epoch, last} end
+end
+"""
+)
+
 # KEYS: who places nodes; ARGV: node client info place
 ENTER = """
 local known = redis.call('HEXISTS', KEYS[1], ARGV[2])
@@ -205,6 +223,7 @@ SCRIPTS = {
     "last": LAST,
     "read": READ,
     "tail": TAIL,
+    "oldest": OLDEST,
     "enter": ENTER,
     "exit": EXIT,
     "members": MEMBERS,
