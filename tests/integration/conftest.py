@@ -130,3 +130,15 @@ def wire(broker: Broker, loop: Any) -> Iterator[Wire]:  # noqa: F811
     loop.run_until_complete(wire.start())
     yield wire
     loop.run_until_complete(wire.close())
+
+
+@pytest.fixture
+def make_redis(redis_server: Redis, fresh: str) -> Any:
+    """Makes backends over the shared Redis."""
+    return BROKERS["redis"](redis_server, fresh).backend
+
+
+@pytest.fixture
+def make_nats(nats_server: Nats, fresh: str) -> Any:
+    """Makes backends over the shared NATS."""
+    return BROKERS["nats"](nats_server, fresh).backend

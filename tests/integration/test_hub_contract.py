@@ -2,8 +2,4 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.hub.backends.test_contract import *  # noqa: F403  (the same tests)
-
-pytestmark = pytest.mark.every_driver

@@ -89,7 +89,7 @@ async def test_a_cancelled_start_leaves_nothing(broker: Broker, wire: Wire) -> N
 
 
 async def test_a_node_connects_again_by_itself_and_says_so(
-    broker: Broker, nodes: Nodes, wire: Wire
+    broker: Broker, wire: Wire, nodes: Nodes
 ) -> None:
     near, far = await nodes(), await nodes(port=wire.port)
     position = await far.backend.attach("lobby")
@@ -106,7 +106,8 @@ async def test_a_node_connects_again_by_itself_and_says_so(
     await far.recorder.until(lambda: three in far.recorder.entries["lobby"])
 
 
-async def test_silence_is_noticed(broker: Broker, nodes: Nodes, wire: Wire) -> None:
+@pytest.mark.treadle_only  # on one loop, for it waits out a timeout
+async def test_silence_is_noticed(broker: Broker, wire: Wire, nodes: Nodes) -> None:
     near, far = await nodes(), await nodes(port=wire.port, timeout=BRIEF)
     position = await far.backend.attach("lobby")
     wire.go_dead()
@@ -118,9 +119,10 @@ async def test_silence_is_noticed(broker: Broker, nodes: Nodes, wire: Wire) -> N
     assert await read_on(far, "lobby", position) == [b"1"]
 
 
+@pytest.mark.treadle_only  # on one loop, for it waits out a timeout
 @pytest.mark.parametrize("how", ["cut", "dead"])
 async def test_every_call_fails_in_time_while_the_broker_is_away(
-    broker: Broker, nodes: Nodes, wire: Wire, how: str, loop: Any
+    broker: Broker, wire: Wire, nodes: Nodes, how: str, loop: Any
 ) -> None:
     node = await nodes(port=wire.port, timeout=BRIEF)
     await node.backend.attach("lobby")
@@ -144,8 +146,9 @@ async def test_every_call_fails_in_time_while_the_broker_is_away(
             assert name == "read"
 
 
+@pytest.mark.treadle_only  # on one loop, for it waits out a timeout
 async def test_a_node_may_be_closed_while_the_broker_is_away(
-    broker: Broker, nodes: Nodes, wire: Wire
+    broker: Broker, wire: Wire, nodes: Nodes
 ) -> None:
     for how in (wire.cut, wire.go_dead):
         wire.mend()
@@ -158,7 +161,7 @@ async def test_a_node_may_be_closed_while_the_broker_is_away(
 
 
 async def test_rooms_attached_and_detached_while_the_broker_is_away_are_so_afterwards(
-    broker: Broker, nodes: Nodes, wire: Wire
+    broker: Broker, wire: Wire, nodes: Nodes
 ) -> None:
     near, far = await nodes(), await nodes(port=wire.port)
     await far.backend.attach("old")
@@ -174,8 +177,9 @@ async def test_rooms_attached_and_detached_while_the_broker_is_away_are_so_after
     assert not far.recorder.bodies("old")
 
 
+@pytest.mark.treadle_only  # on one loop, for it waits out a timeout
 async def test_a_member_whose_leaving_failed_is_gone_with_the_next_beat(
-    broker: Broker, nodes: Nodes, wire: Wire
+    broker: Broker, wire: Wire, nodes: Nodes
 ) -> None:
     near, far = await nodes(), await nodes(port=wire.port, timeout=BRIEF)
     await far.backend.enter("lobby", Member("ann"))
