@@ -14,6 +14,9 @@ from tests.integration.wire import Wire
 from treadle.hub import Hub, RoomOptions, Unavailable
 from treadle.hub.options import Retention
 
+# on one loop, for these wait out timeouts; faults of backends are tested on every loop
+pytestmark = pytest.mark.treadle_only
+
 ROOM = "lobby"
 BRIEF = 1.0  # seconds until the node that is cut off notices it
 FEW = {ROOM: RoomOptions(history=Retention(count=5, age=600.0))}

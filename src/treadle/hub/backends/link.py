@@ -2,8 +2,8 @@
 
 **Hazards.** A broker may go away with a word (EOF, RST) or without one: behind a firewall that
 forgot the connection, packets vanish, and TCP notices after a quarter of an hour. So whoever serves
-a link has to ask for an answer now and then and give up on silence; `Silence` says how long that
-takes. What is half open when an attempt fails or is cancelled has to be shut.
+a link has to ask for an answer now and then, and give up on silence. What is half open when an
+attempt fails or is cancelled has to be shut.
 
 **Design.** One task owns the connection for its whole life: open, serve until broken, shut, wait,
 open again. Nobody else opens or shuts it. Others wait in `ready` with a deadline of their own.

@@ -161,7 +161,10 @@ class Members:
             some = forgotten[start : start + AT_ONCE]
             await all_of(*(self._renote(room, member) for room, member in some))
         for room, client in self._own.doubtful():
-            await self._exit(room, client)
+            if (room, client) not in self._own:
+                await self._exit(room, client)
+            if (member := self._own.get(room, client)) is not None:  # it came back meanwhile
+                await self._enter(room, member)
 
     async def _renote(self, room: str, member: Member) -> None:
         await self._enter(room, member)

@@ -308,7 +308,10 @@ class RedisBackend(Backend):
         for start in range(0, len(forgotten), AT_ONCE):
             await all_of(*(self._renote(*some) for some in forgotten[start : start + AT_ONCE]))
         for room, client in self._own.doubtful():
-            await self._exit(room, client)
+            if (room, client) not in self._own:
+                await self._exit(room, client)
+            if (member := self._own.get(room, client)) is not None:  # it came back meanwhile
+                await self._enter(room, member)
 
     async def _renote(self, room: str, member: Member) -> None:
         await self._enter(room, member)
