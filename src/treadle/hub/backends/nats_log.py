@@ -207,7 +207,11 @@ class Log:
                 numbers = (tip.index + 1, tip.last, tip.milestone_for_next)
                 said = header(tip.epoch, "entry", *numbers, kept)
                 made = await self.stream.publish(
-                    self._subject(room), body, {**headers, **said}, expected=tip.seq
+                    self._subject(room),
+                    body,
+                    {**headers, **said},
+                    tip.seq,
+                    again=dedupe is not None,
                 )
                 if made is not None:
                     break

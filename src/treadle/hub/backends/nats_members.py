@@ -1,5 +1,4 @@
-"""Who is where, and which nodes are alive: one JetStream stream that keeps the last message of each
-subject.
+"""Who is where, and which nodes are alive: the last message of each subject of a stream.
 
 A member is a message on `who.ROOM.CLIENT`, a node's lease one on `lease.NODE`. To remove either is
 to delete the message of that number: of several nodes that try, one is told that it did. And one
