@@ -755,7 +755,7 @@ class Link {
   /** Once in a ping: say something if nothing was said, and notice when nothing is heard. */
   #tick() {
     this.#missed = this.#heard ? 0 : this.#missed + 1;
-    if (this.#missed >= PATIENCE) {
+    if (this.#missed > PATIENCE) {
       this.#lose(Code.SILENT, "the server is silent");
       return;
     }
