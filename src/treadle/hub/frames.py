@@ -123,13 +123,13 @@ class Welcome(msgspec.Struct, tag="welcome", tag_field="type"):
     session: str
     """A secret that gives the same name again after a reconnect; to nobody else."""
     ping: float
-    """Seconds after which a silent client is to send `Ping`; after three times that it is closed."""
+    """Seconds of silence after which a client is to send `Ping`; after thrice that it is closed."""
     max_message: int
     """The largest frame, in bytes, that is accepted."""
 
 
 class Joined(msgspec.Struct, tag="joined", tag_field="type", omit_defaults=True):
-    """The room was joined. `replay` messages of its history follow."""
+    """The room was joined. Messages of its history follow, if that was asked for."""
 
     id: int
     room: str

@@ -78,4 +78,4 @@ class Limits:
     queue_bytes: int = 1 << 20
     """Bytes of them."""
     ping: float = 25.0
-    """Seconds of silence after which a client is to send a `Ping`; closed after three times that."""
+    """Seconds of silence after which a client is to send a `Ping`; closed after thrice that."""

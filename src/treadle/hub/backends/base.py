@@ -1,8 +1,8 @@
 """What carries messages between the nodes of a hub, and keeps their history.
 
-A node is one `Hub` object: one process has one, usually. The backend numbers the messages of a room,
-keeps the last of them, hands each to every node that has the room attached, and knows who is in a
-room. It knows nothing of connections, queues or clients: bodies are bytes to it.
+A node is one `Hub` object: one process has one, usually. The backend numbers the messages of a
+room, keeps the last of them, hands each to every node that has the room attached, and knows who is
+in a room. It knows nothing of connections, queues or clients: bodies are bytes to it.
 
 **What the hub relies on.** Entries of a room are numbered by the backend, in one order that all
 nodes see. Each names the one before it (`previous`). Delivery to a node may lose entries, repeat
@@ -10,9 +10,9 @@ them, and come late: the hub sees from `previous` that something is missing and 
 history. So `receive` may be called with anything that is true, in any order; only the link to the
 previous entry must be right.
 
-**What the hub does not rely on.** That the backend is there: every coroutine may raise `Unavailable`
-and does so within `timeout`, rather than wait for ever. A backend connects again by itself, attaches
-its rooms again, and then calls `restored`, whereupon the hub reads what it missed.
+**What the hub does not rely on.** That the backend is there: every coroutine may raise
+`Unavailable`, and does so within `timeout` rather than wait for ever. A backend connects again by
+itself, attaches its rooms again, and then calls `restored`, whereupon the hub reads what it missed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from treadle.hub.frames import Member, Position
 from treadle.hub.options import Retention
 
 __all__ = ["Appended", "Backend", "Departure", "Entry", "Receiver"]
+
+EVERYTHING = 1 << 30  # a number of entries that no room keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Appended:
 
     entry: Entry
     duplicate: bool = False
-    """A message of the same `dedupe` was there already; `entry` is that one, its body may be empty."""
+    """A message of the same `dedupe` was there; `entry` is that one, its body may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Backend(ABC):
 
     @abstractmethod
     async def start(self, node: str, receiver: Receiver) -> None:
-        """Connect. `node` is this node's name, unlike any other's; raises if that is impossible now."""
+        """Connect; raises if that is impossible now. `node` is this node's own name."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -130,27 +132,42 @@ class Backend(ABC):
     async def tail(self, room: str, count: int) -> tuple[Position, list[Entry]]:
         """The last `count` entries that are kept, and the position before the first of them."""
 
+    async def oldest(self, room: str) -> Position:
+        """The position before the first entry that is kept; the last one's when none is.
+
+        Override where that can be known without fetching entries.
+        """
+        position, _ = await self.tail(room, EVERYTHING)
+        return position
+
     # --- who is where
 
     @abstractmethod
     async def enter(self, room: str, member: Member) -> bool:
-        """Note that a member of this node is in a room; False if it was noted already."""
+        """Note that a member of this node is in a room.
+
+        False if the client was noted there already, by this node or another: nobody need be told.
+        """
 
     @abstractmethod
     async def exit(self, room: str, client: str) -> bool:
-        """Note that it no longer is; False if it was not."""
+        """Note that it no longer is.
+
+        False if it was not, or another node still has it there: nobody need be told.
+        """
 
     @abstractmethod
     async def members(self, room: str) -> list[Member]:
         """All members of a room, of all nodes that are alive, by client."""
 
     @abstractmethod
-    async def beat(self, lease: float) -> None:
+    async def beat(self, lease: float) -> bool:
         """This node is alive, and will say so again within `lease` seconds.
 
-        A node whose lease was lost in between, for the backend was away, notes its members again.
+        A node whose lease was lost in between, for the backend was away, notes its members again,
+        and returns True: others may have been told that they left.
         """
 
     @abstractmethod
     async def bury(self) -> list[Departure]:
-        """Remove the members of nodes whose lease has run out. Each is returned to one caller only."""
+        """Remove the members of nodes whose lease has run out. Each is returned to one caller."""
