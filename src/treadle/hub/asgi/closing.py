@@ -14,7 +14,7 @@ GRACE = 5.0
 """Seconds in which a client may still take what is being sent when its connection is closed."""
 
 
-class until_closed:  # noqa: N801: used like a function
+class until_closed:
     """`async with until_closed(connection, grace)`: the block ends when the connection is closed.
 
     It is left without an exception then, `grace` seconds after that; what it waits for is
@@ -39,9 +39,10 @@ class until_closed:  # noqa: N801: used like a function
     async def __aexit__(self, *failure: object) -> bool | None:
         self._connection.on_close = None
         try:
-            return await self._timeout.__aexit__(*failure)  # type: ignore[arg-type]
+            await self._timeout.__aexit__(*failure)  # type: ignore[arg-type]
         except TimeoutError:
             return True
+        return None
 
     def _closed(self, code: int = 0, reason: str = "") -> None:
         if not self._timeout.expired():

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote
@@ -121,8 +121,9 @@ class EventsEndpoint:
         headers = list(HEADERS)
         if origin is not None and self.allowed_origins is not None:
             headers.append((b"access-control-allow-origin", origin))
-            headers.append((b"access-control-allow-credentials", b"true"))
             headers.append((b"vary", b"origin"))
+            if "*" not in self.allowed_origins:  # who lets in everybody does not mean cookies
+                headers.append((b"access-control-allow-credentials", b"true"))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         attending = asyncio.create_task(attend(listener.connection, receive))
         try:
@@ -161,7 +162,7 @@ class Listener:
                 answered = isinstance(frame, Joined) and frame.id == number
                 self._first.append(self._event(encoded))
 
-    async def __aiter__(self) -> Any:
+    async def __aiter__(self) -> AsyncIterator[bytes]:
         """What is sent, piece by piece, until the connection is closed."""
         first, self._first = self._first, []
         yield b"".join(first)

@@ -1,24 +1,25 @@
 """What an ASGI scope says about a client, and whether the page it comes from may connect.
 
 **Origins.** A browser lets any page open a WebSocket to any server, and sends the server's cookies
-along; there is no preflight request, and CORS does not apply. So a page that a user of yours happens
-to visit could talk to your hub in their name (cross-site WebSocket hijacking). Browsers do say which
-page it is, in `Origin`. Unless told otherwise, only pages of the same host are let in. Programs that
-are no browsers send no `Origin`, and bring no cookies of somebody else: they are let in.
+along; there is no preflight request, and CORS does not apply. So a page that a user of yours
+happens to visit could talk to your hub in their name (cross-site WebSocket hijacking). Browsers do
+say which page it is, in `Origin`. Unless told otherwise, only pages of the same host are let in.
+Programs that are no browsers send no `Origin`, and bring no cookies of somebody else: they are let
+in.
 
 Only host and port are compared, not the scheme: behind a proxy that ends TLS, the server sees `ws`
 where the page was `https`. A proxy that also changes `Host` needs `allowed_origins`.
 
 **Tokens.** A page cannot set headers of a WebSocket, and an address with a token in it ends up in
 logs. What it can set are subprotocols, which are sent in a header: besides `treadle.json` or
-`treadle.msgpack` a client may offer `treadle.token.X` and `treadle.session.X`, where X is base64url.
-The token reaches `Hooks.authenticate` as the header `Authorization: Bearer`, so that pages and
-programs are authenticated in one way; a header that is there already goes first.
+`treadle.msgpack` a client may offer `treadle.token.X` and `treadle.session.X`, where X is
+base64url. The token reaches `Hooks.authenticate` as the header `Authorization: Bearer`, so that
+pages and programs are authenticated in one way; a header that is there already goes first.
 """
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode
+from base64 import b64decode
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
@@ -72,7 +73,8 @@ def _carried(subprotocols: Iterable[str], prefix: str) -> str | None:
         if name.startswith(prefix):
             encoded = name.removeprefix(prefix)
             try:
-                return urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+                padding = "=" * (-len(encoded) % 4)
+                return b64decode(encoded + padding, altchars=b"-_", validate=True).decode()
             except ValueError:  # of base64 or of UTF-8
                 return None
     return None

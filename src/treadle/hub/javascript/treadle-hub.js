@@ -983,7 +983,7 @@ class Packer {
     else throw new TypeError(`a ${typeof value} cannot be sent`);
   }
 
-  /** Where to write so many bytes. */
+  /** Where to write so many bytes. Call it first: it may put another buffer in the place of ours. */
   #room(count) {
     const at = this.#length;
     this.#length += count;
@@ -997,7 +997,8 @@ class Packer {
   }
 
   #byte(value) {
-    this.#buffer[this.#room(1)] = value;
+    const at = this.#room(1);
+    this.#buffer[at] = value;
   }
 
   /** A code and a number of 1, 2, 4 bytes. */
@@ -1012,7 +1013,8 @@ class Packer {
   #number(value) {
     if (!Number.isSafeInteger(value) || Object.is(value, -0)) {
       this.#byte(0xcb);
-      this.#view.setFloat64(this.#room(8), value);
+      const at = this.#room(8);
+      this.#view.setFloat64(at, value);
     } else if (value >= 0) {
       if (value < 0x80) this.#byte(value);
       else if (value < 0x100) this.#sized(0xcc, 1, value);
@@ -1029,7 +1031,8 @@ class Packer {
   #big(value) {
     if (value < -(2n ** 63n) || value >= 2n ** 64n) throw new RangeError(`${value} has no 64 bits`);
     this.#byte(value < 0n ? 0xd3 : 0xcf);
-    this.#view.setBigUint64(this.#room(8), BigInt.asUintN(64, value));
+    const at = this.#room(8);
+    this.#view.setBigUint64(at, BigInt.asUintN(64, value));
   }
 
   #text(value) {
