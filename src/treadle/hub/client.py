@@ -141,12 +141,12 @@ class Client:
                 return frame
         raise HubClosed(f"closed: {self.connection.close_code} {self.connection.close_reason}")
 
-    async def waiting(self) -> list[Answer]:
-        """All frames that are there now."""
-        frames = list(self._aside)
-        self._aside.clear()
-        while self.connection.has_frames and (frame := await self._read()) is not None:
-            frames.append(frame)
+    async def waiting(self, most: int | None = None) -> list[Answer]:
+        """The frames that are there now, `most` at most; it waits for none."""
+        frames: list[Answer] = []
+        while (self._aside or self.connection.has_frames) and len(frames) != most:
+            if (frame := await self.frame()) is not None:
+                frames.append(frame)
         return frames
 
     def __aiter__(self) -> Client:
