@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+from base64 import b64decode
 from pathlib import Path
 
 import msgspec
@@ -116,8 +117,6 @@ def test_the_hub_understands_every_request_that_it_sends(protocol):
         print(JSON.stringify(sent));
     """
     decoder = (msgspec.json if protocol == "json" else msgspec.msgpack).Decoder(Request)
-    from base64 import b64decode
-
     requests = [decoder.decode(b64decode(frame)) for frame in json.loads(node(script))]
     kinds = [type(request).__name__ for request in requests]
     assert kinds == ["Join", "Publish", "Publish", "Members", "Ping", "Join", "Leave"]

@@ -591,8 +591,7 @@ class Link {
   #generation = 0;
   #failures = 0; // attempts in a row without a stable connection
   #ping = 0; // milliseconds
-  #said = false; // anything, since the last tick
-  #heard = false;
+  #heard = false; // anything, since the last tick
   #missed = 0; // ticks in a row in which nothing was heard
 
   constructor(url, options, environment, codec, user) {
@@ -642,7 +641,6 @@ class Link {
   }
 
   send(payload) {
-    this.#said = true;
     this.#user.spent();
     try {
       this.#socket.send(payload);
@@ -744,7 +742,7 @@ class Link {
     this.#session = welcome.session;
     this.#ping = welcome.ping * 1000;
     this.#missed = 0;
-    this.#tick();
+    this.#startTicking();
     this.state = "online";
     this.#user.online(welcome);
     this.#become("online");
@@ -752,15 +750,24 @@ class Link {
 
   // --- signs of life
 
-  /** Once in a ping: say something if nothing was said, and notice when nothing is heard. */
+  /**
+   * Once in a ping: say that we are here, and notice when nothing is heard.
+   *
+   * Also when something else was said a moment ago: in a page that is hidden timers may run once a
+   * minute only, and the next tick would be too late for the hub.
+   */
   #tick() {
     this.#missed = this.#heard ? 0 : this.#missed + 1;
     if (this.#missed > PATIENCE) {
       this.#lose(Code.SILENT, "the server is silent");
       return;
     }
-    if (this.state === "online" && !(this.#said && this.#heard)) this.#sendPing();
-    this.#said = this.#heard = false;
+    this.#sendPing();
+    this.#startTicking();
+  }
+
+  #startTicking() {
+    this.#heard = false;
     this.#timers.start("tick", this.#ping, () => this.#tick());
   }
 
