@@ -113,6 +113,23 @@ test("a socket that was given up is not listened to any more", () => {
   assert.equal(world.states.at(-1).state, "offline");
 });
 
+test("an error is the end of a connection, also when no close follows", () => {
+  const world = new World();
+  world.connect();
+  world.socket.onerror();
+  world.pass(0);
+  assert.equal(world.states.at(-1).state, "offline");
+});
+
+test("a close after an error says why", () => {
+  const world = new World();
+  world.connect();
+  world.socket.onerror();
+  world.socket.drop(1001, "because");
+  world.pass(0);
+  assert.deepEqual(world.states.map(({ code }) => code), [undefined, 1001]);
+});
+
 test("a WebSocket that cannot be made is a failed attempt", async () => {
   const world = new World();
   const broken = class {

@@ -636,7 +636,8 @@ class Link {
     socket.binaryType = "arraybuffer";
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onclose = (event) => this.#lose(event.code, event.reason);
-    socket.onerror = () => {}; // a close follows, and says more
+    // a close follows at once, and says more; but not in every WebSocket outside of browsers
+    socket.onerror = () => this.#timers.start("failed", 0, () => this.#lose(1006, "failed"));
     return socket;
   }
 
@@ -687,7 +688,7 @@ class Link {
     const socket = this.#socket;
     this.#socket = null;
     if (socket === null) return;
-    socket.onmessage = socket.onclose = null;
+    socket.onmessage = socket.onclose = socket.onerror = null;
     socket.close(Code.NORMAL);
   }
 
