@@ -21,31 +21,20 @@ UVICORN = {
 }
 
 
-class Server(uvicorn.Server):
-    """Says when it has bound its port."""
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.bound = asyncio.get_running_loop().create_future()
-
-    async def startup(self, sockets=None):
-        await super().startup(sockets=sockets)
-        self.bound.set_result(self.servers[0].sockets[0].getsockname()[1])
-
-
 @contextlib.asynccontextmanager
-async def uvicorn_serving(app, kind="treadle", lifespan="off", port=0):
+async def uvicorn_serving(app, kind="treadle", port=0):
+    """Without uvicorn's main loop, which looks ten times a second whether it is to stop."""
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, lifespan=lifespan, log_level="error", ws=UVICORN[kind]
+        app, host="127.0.0.1", port=port, lifespan="off", log_level="error", ws=UVICORN[kind]
     )
-    server = Server(config)
-    task = asyncio.ensure_future(server.serve())
-    await asyncio.wait([task, server.bound], return_when=asyncio.FIRST_COMPLETED)
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
     try:
-        yield f"127.0.0.1:{server.bound.result()}"
+        yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
-        server.should_exit = True
-        await task
+        await server.shutdown()
 
 
 @contextlib.asynccontextmanager
