@@ -76,8 +76,8 @@ class WebSocketEndpoint:
     `allowed_origins` are the origins of pages that may connect, `["*"]` for any; those of the same
     host when not given. To let in foreign pages is safe only where cookies do not authenticate.
 
-    >>> from treadle.hub.asgi import WebSocketEndpoint
-    >>> endpoint = WebSocketEndpoint(hub, allowed_origins=["https://app.example"])
+    >>> from treadle.hub import Hub
+    >>> endpoint = WebSocketEndpoint(Hub(), allowed_origins=["https://app.example"])
     """
 
     def __init__(self, hub: Hub, *, allowed_origins: Iterable[str] | None = None) -> None:

@@ -291,7 +291,7 @@ export class Hub {
     const room = new Room({
       name,
       options,
-      publish: (...values) => this.publish(...values),
+      publish: (to, data, how) => this.publish(to, data, how),
       leave: (left) => this.#leave(left),
       settle: (resolve, reject) => {
         settler = { resolve, reject };
@@ -586,7 +586,7 @@ class Link {
   #timers;
   #jitter;
   #unlisten;
-  #socket = null;
+  /** @type {any} */ #socket = null;
   /** Of the attempt to connect; whatever belongs to an earlier one is not listened to. */
   #generation = 0;
   #failures = 0; // attempts in a row without a stable connection
@@ -892,7 +892,7 @@ function call(callback, ...values) {
   try {
     callback?.(...values);
   } catch (error) {
-    if (globalThis.reportError) globalThis.reportError(error);
+    if (typeof reportError === "function") reportError(error);
     else console.error(error);
   }
 }
