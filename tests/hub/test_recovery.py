@@ -251,6 +251,23 @@ def test_a_join_while_the_backend_is_away_is_refused_and_leaves_nothing(run):
     run(main)
 
 
+def test_what_another_version_wrote_is_told_as_a_gap(run):
+    async def main():
+        async with node(None) as hub:
+            client = await hub.client()
+            await client.join("room")
+            await hub.backend.append("room", b"\xc1", Retention())
+            await hub.publish("room", 1)
+            late = await hub.client()
+            await late.join("room", history=5)
+            for each in (client, late):
+                frames = await all_of(each)
+                assert [type(frame).__name__ for frame in frames] == ["Gap", "Message"]
+            assert [message.data for message in await hub.history("room")] == [1]
+
+    run(main)
+
+
 def test_recovery_of_much_never_lets_more_wait_than_the_bounds(run):
     async def main():
         limits = Limits(queue_messages=20)

@@ -198,6 +198,17 @@ def test_a_rooms_name_has_a_length(run, room):
     run(main)
 
 
+def test_the_name_of_a_message_has_a_length(run):
+    async def main():
+        async with Hub() as hub:
+            client = await hub.client()
+            await client.join("room")
+            with pytest.raises(Refused, match="at most 100 characters"):
+                await client.publish("room", 1, dedupe="x" * 101)
+
+    run(main)
+
+
 class Move(msgspec.Struct):
     dx: int
 

@@ -183,8 +183,14 @@ class Hub:
         if count < 1 or not self.rooms.options(room).history.kept:
             return []
         _, entries = await self.backend.tail(room, count)
-        frames = [shown(room, read_body(entry.body), entry.position).frame for entry in entries]
-        return [frame for frame in frames if isinstance(frame, Message)]
+        found: list[Message] = []
+        for entry in entries:
+            body = read_body(entry.body)
+            if body is not None:
+                frame = shown(room, body, entry.position).frame
+                if isinstance(frame, Message):
+                    found.append(frame)
+        return found
 
     async def subscribe(
         self, room: str, after: Position | None = None, history: int = 0

@@ -37,6 +37,7 @@ __all__ = ["Requests"]
 
 read_json = msgspec.json.Decoder(Request).decode
 read_msgpack = msgspec.msgpack.Decoder(Request).decode
+LONGEST_NAME = 100  # characters of `dedupe`; nodes remember thousands of them
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)  # also wrong UTF-8
 
 
@@ -106,6 +107,8 @@ async def publish(connection: Connection, request: Publish) -> None:
     name = request.room
     if name not in connection.seats:
         raise Refused("not in this room", Code.UNKNOWN)
+    if request.dedupe is not None and len(request.dedupe) > LONGEST_NAME:
+        raise Refused(f"dedupe has at most {LONGEST_NAME} characters", Code.MALFORMED)
     await hub.hooks.may_publish(connection, name, request.data)
     # one client must not be able to name the messages of another
     dedupe = None if request.dedupe is None else f"{connection.client}:{request.dedupe}"
