@@ -30,6 +30,17 @@ class Server(uvicorn.Server):  # type: ignore[misc, name-defined]
         await self.on_tick(0)
         await self.stopping.wait()
 
+    async def shutdown(self, sockets: Any = None) -> None:
+        """As uvicorn's own, which looks every tenth of a second whether all have gone."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        while self.server_state.connections or self.server_state.tasks:
+            await asyncio.sleep(0.001)
+        for server in self.servers:
+            await server.wait_closed()
+
 
 @contextlib.asynccontextmanager
 async def serving(app: Any, **settings: Any) -> AsyncIterator[str]:
