@@ -10,7 +10,7 @@ import shutil
 import pytest
 
 from tests.hub.asgi.serving import UVICORN, uvicorn_serving
-from treadle.hub import Code, Hooks, Hub, Identity, Limits, Refused, javascript_client
+from treadle.hub import Code, Hooks, Hub, Identity, Refused, javascript_client
 from treadle.hub.asgi import WebSocketEndpoint
 
 NODE = shutil.which("node")
@@ -131,23 +131,6 @@ async def test_bytes_go_through_messagepack():
         async with program(address, script) as client:
             assert await client.heard() == [0, 1, 255]
         assert (await hub.history("document"))[0].data == b"\x00\x01\xff"
-
-
-async def test_a_burst_above_the_hubs_rate_is_not_taken_for_flooding():
-    limits = Limits(rate=200, burst=20)
-    async with Hub(limits=limits) as hub:
-        async with uvicorn_serving(WebSocketEndpoint(hub)) as address:
-            script = """
-                const hub = connect(address, { rate: 150, burst: 10 });
-                const room = hub.join("chat");
-                await Promise.all(Array.from({ length: 60 }, (_, index) => room.publish(index)));
-                hub.close();
-            """
-            async with program(address, script):
-                pass
-            assert hub.stats().disconnected.get(Code.FLOODING) is None
-            history = await hub.history("chat", 100)
-            assert [message.data for message in history] == list(range(60))
 
 
 class Doorkeeper(Hooks):
