@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from treadle.hub.frames import Encoding, Gap, Member, Message, Position, Presence
     from treadle.hub.hooks import Handshake, Hooks, Identity, Incoming
     from treadle.hub.hub import Hub
+    from treadle.hub.javascript import javascript_client
     from treadle.hub.options import NO_HISTORY, Limits, Retention, RoomOptions, WhenFull
     from treadle.hub.stats import HubStats
     from treadle.hub.subscription import Subscription
@@ -65,6 +66,7 @@ __all__ = [
     "Unrecoverable",
     "WhenFull",
     "Writer",
+    "javascript_client",
 ]
 
 WHERE = {
@@ -77,6 +79,7 @@ WHERE = {
     "frames": ("Encoding", "Gap", "Member", "Message", "Position", "Presence"),
     "hooks": ("Handshake", "Hooks", "Identity", "Incoming"),
     "hub": ("Hub",),
+    "javascript": ("javascript_client",),
     "options": ("NO_HISTORY", "Limits", "Retention", "RoomOptions", "WhenFull"),
     "stats": ("HubStats",),
     "subscription": ("Subscription",),
