@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
+from tests.hub.backends.nodes import Nodes
+from tests.integration.brokers import BROKERS, Broker
 from tests.integration.servers import Make, Nats, Postgres, Program, Redis, TlsNats, programs
+from tests.integration.wire import Wire
 from tests.net.conftest import (  # noqa: F401  (pytest finds them here)
     loop,
     no_descriptor_left,
@@ -88,3 +91,54 @@ _numbers = itertools.count()
 def fresh() -> str:
     """A name that no other test uses: of a key, a subject, a table."""
     return f"fresh{next(_numbers)}"
+
+
+@pytest.fixture(params=["redis", "nats"])
+def broker(request: pytest.FixtureRequest, fresh: str) -> Broker:
+    """A broker that the whole session shares."""
+    kind = BROKERS[request.param]
+    return kind(request.getfixturevalue(f"{request.param}_server"), fresh)
+
+
+@pytest.fixture(params=["redis", "nats"])
+def own_broker(request: pytest.FixtureRequest, start: Make, fresh: str) -> Broker:
+    """A broker of this test alone, which may be stopped; it keeps its data on disk."""
+    kind = BROKERS[request.param]
+    return kind(start(kind.durable), fresh)
+
+
+@pytest.fixture
+def nodes(broker: Broker, loop: Any) -> Iterator[Nodes]:  # noqa: F811
+    """Makes nodes of a hub over the shared broker."""
+    made = Nodes(broker.backend)
+    yield made
+    loop.run_until_complete(made.close())
+
+
+@pytest.fixture
+def own_nodes(own_broker: Broker, loop: Any) -> Iterator[Nodes]:  # noqa: F811
+    """Makes nodes of a hub over the test's own broker."""
+    made = Nodes(own_broker.backend)
+    yield made
+    loop.run_until_complete(made.close())
+
+
+@pytest.fixture
+def wire(broker: Broker, loop: Any) -> Iterator[Wire]:  # noqa: F811
+    """What lies between a node and the shared broker."""
+    wire = Wire(broker.port)
+    loop.run_until_complete(wire.start())
+    yield wire
+    loop.run_until_complete(wire.close())
+
+
+@pytest.fixture
+def make_redis(redis_server: Redis, fresh: str) -> Any:
+    """Makes backends over the shared Redis."""
+    return BROKERS["redis"](redis_server, fresh).backend
+
+
+@pytest.fixture
+def make_nats(nats_server: Nats, fresh: str) -> Any:
+    """Makes backends over the shared NATS."""
+    return BROKERS["nats"](nats_server, fresh).backend

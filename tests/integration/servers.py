@@ -151,6 +151,13 @@ class Program:
             self.process.wait()
             self.process = None
 
+    def crash(self) -> None:
+        """Kill the process, so that it can put nothing in order."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
     def remove(self) -> None:
         """Stop it and forget all that it stored."""
         self.stop()
@@ -209,6 +216,13 @@ class Redis(Program):
 
     def answers(self) -> bool:
         return self.ask(self.port, b"PING\r\n", b"+PONG")
+
+
+class DurableRedis(Redis):
+    """Redis that has on disk what it has answered."""
+
+    def command(self) -> list[str]:
+        return [*super().command(), "--appendonly", "yes", "--appendfsync", "always"]
 
 
 class Nats(Program):

@@ -1,0 +1,75 @@
+"""The members that a node has noted with its backend, so that it can note them again.
+
+A broker may forget (it restarted without its data), or another node may have buried this one while
+it was cut off. What was to be removed and perhaps was not is remembered here as well: a call that
+failed may have had its effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from treadle.hub.frames import Member
+
+__all__ = ["OwnMembers"]
+
+Place = tuple[str, str]  # a room, and a client
+
+
+class OwnMembers:
+    """Who of this node should be in which room, and who should not but may be.
+
+    >>> own = OwnMembers()
+    >>> own.enters("lobby", Member("ann"))
+    >>> own.leaves("lobby", "ann")
+    >>> own.doubtful()
+    [('lobby', 'ann')]
+    >>> own.gone("lobby", "ann")
+    >>> own.doubtful()
+    []
+    """
+
+    def __init__(self) -> None:
+        self._present: dict[Place, Member] = {}
+        self._doubtful: dict[Place, None] = {}  # may be noted, and should not
+        self._forgotten: dict[Place, None] = {}  # should be noted, and may not be
+
+    def __contains__(self, place: Place) -> bool:
+        return place in self._present
+
+    def enters(self, room: str, member: Member) -> None:
+        """Is noted, and to be in the room from now on."""
+        place = (room, member.client)
+        self._present[place] = member
+        self._doubtful.pop(place, None)
+        self._forgotten.pop(place, None)
+
+    def leaves(self, room: str, client: str) -> None:
+        """Is to be there no longer; whether the backend knows is not certain yet."""
+        self._present.pop((room, client), None)
+        self._forgotten.pop((room, client), None)
+        self._doubtful[room, client] = None
+
+    def gone(self, room: str, client: str) -> None:
+        """The backend does not have it."""
+        self._doubtful.pop((room, client), None)
+
+    def doubtful(self) -> list[Place]:
+        """Room and client of those that the backend may have and should not."""
+        return list(self._doubtful)
+
+    def forget(self, is_there: Callable[[str], bool] = lambda room: True) -> None:
+        """The backend may have lost the members of all rooms, or of some."""
+        self._forgotten.update((place, None) for place in self._present if is_there(place[0]))
+
+    def noted(self, room: str, client: str) -> None:
+        """The backend has it again."""
+        self._forgotten.pop((room, client), None)
+
+    def forgotten(self) -> list[tuple[str, Member]]:
+        """Those that are to be noted again."""
+        return [(place[0], self._present[place]) for place in self._forgotten]
+
+    def clear(self) -> None:
+        for places in (self._present, self._doubtful, self._forgotten):
+            places.clear()
