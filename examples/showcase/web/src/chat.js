@@ -178,4 +178,4 @@ $("say").onsubmit = async (event) => {
 text.oninput = () => mark(text.value !== "");
 
 enter(current());
-text.focus({ preventScroll: true });
+if (matchMedia("(pointer: fine)").matches) text.focus({ preventScroll: true }); // no keyboard on a phone yet
