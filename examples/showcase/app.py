@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from treadle.hub import Hub, Limits, MemoryBackend, javascript_client
 from treadle.hub.asgi import WebSocketEndpoint
 
-from showcase import chat
+from showcase import chat, pulse
 from showcase.people import People
 
 DIST = Path(__file__).parent / "web" / "dist"
@@ -44,7 +44,7 @@ def create_hub(settings: Settings) -> Hub:
         backend = RedisBackend(settings.redis, prefix="showcase")
     return Hub(
         backend,
-        rooms={**chat.ROOMS},
+        rooms={**chat.ROOMS, **pulse.ROOMS},
         limits=Limits(rate=80, burst=160),
         hooks=People(),
         secret=settings.secret,
@@ -60,6 +60,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(hub)
+            await stack.enter_async_context(pulse.beating(hub))
             yield
 
     routes = [
