@@ -16,8 +16,9 @@ from starlette.staticfiles import StaticFiles
 from treadle.hub import Hub, Limits, MemoryBackend, javascript_client
 from treadle.hub.asgi import WebSocketEndpoint
 
-from showcase import chat, pulse
+from showcase import chat, game, pulse
 from showcase.people import People
+from showcase.turns import Alone, RedisTurns
 
 DIST = Path(__file__).parent / "web" / "dist"
 PAGES = ("chat", "game", "editor", "stats")
@@ -44,7 +45,7 @@ def create_hub(settings: Settings) -> Hub:
         backend = RedisBackend(settings.redis, prefix="showcase")
     return Hub(
         backend,
-        rooms={**chat.ROOMS, **pulse.ROOMS},
+        rooms={**chat.ROOMS, **game.ROOMS, **pulse.ROOMS},
         limits=Limits(rate=80, burst=160),
         hooks=People(),
         secret=settings.secret,
@@ -53,14 +54,18 @@ def create_hub(settings: Settings) -> Hub:
 
 def create_app(settings: Settings | None = None) -> Starlette:
     """An ASGI application; its lifespan is the hub's."""
-    hub = create_hub(settings or Settings())
+    settings = settings or Settings()
+    hub = create_hub(settings)
     chat.add_chat(hub)
+    turns = Alone() if settings.redis is None else RedisTurns(settings.redis, hub.node)
+    games = game.Games(hub, turns)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(hub)
             await stack.enter_async_context(pulse.beating(hub))
+            await stack.enter_async_context(games.running())
             yield
 
     routes = [

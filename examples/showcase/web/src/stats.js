@@ -148,10 +148,10 @@ function build() {
         width: box.clientWidth,
         height: HEIGHT,
         legend: { show: false },
-        padding: [10, 6, 0, 0],
+        padding: [10, 18, 0, 0],
         cursor: { y: false, drag: { x: false, y: false } },
         scales: {
-          x: { time: true, range: (_, __, newest) => [newest - KEPT, newest] },
+          x: { time: true, range: (_, oldest, newest) => [Math.min(oldest, newest - 60), newest] },
           y: { range: (_, __, most) => [0, Math.max(1, (most ?? 0) * 1.15)] },
         },
         axes: [
