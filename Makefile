@@ -34,7 +34,10 @@ INSTALLED := $(VENV)/.installed-$(KIND)
 run: $(INSTALLED)
 	$(BIN)/treadle run examples/tour.py
 
-test: $(VENV)/.extra-test $(INSTALLED)
+# Playwright is large, and of use only with the browser that it drives.
+BROWSER := $(if $(shell command -v chromium),$(VENV)/.extra-browser)
+
+test: $(VENV)/.extra-test $(BROWSER) $(INSTALLED)
 	$(BIN)/python -m pytest $(TESTS)
 
 lint: $(VENV)/.extra-lint $(INSTALLED)
