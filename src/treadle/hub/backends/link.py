@@ -115,9 +115,10 @@ class Link(ABC):
         self._closed = True
         self._ready.set()  # whoever waits is to see that it is closed
         owner, self._owner = self._owner, None
-        if owner is not None:
+        while owner is not None and not owner.done():
             owner.cancel()
-            await asyncio.wait([owner])
+            # more than once, for nats-py swallows a cancellation where it waits to write
+            await asyncio.wait([owner], timeout=self.timeout)
 
     async def _attempt(self) -> None:
         self._opener = asyncio.current_task()

@@ -35,6 +35,10 @@ class NatsBackend(Backend):
     `urls` are addresses of servers of one system. `timeout` is in seconds, and the longest that any
     call takes. `replicas` is how many servers of a cluster keep the streams. Further `options` go
     to nats-py's `connect`: `user`, `password`, `token`, `user_credentials`, `tls` and others.
+
+    >>> hub = Hub(NatsBackend("nats://one.example.org", prefix="game", timeout=2.0))
+    >>> type(hub.backend).__name__
+    'NatsBackend'
     """
 
     def __init__(

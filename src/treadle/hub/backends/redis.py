@@ -58,6 +58,10 @@ class RedisBackend(Backend):
     `urls` is one address or several: `redis://`, `rediss://` (TLS) or `unix://`, with user,
     password and database as redis-py has them. `timeout` is in seconds, and the longest that any
     call takes.
+
+    >>> hub = Hub(RedisBackend(["redis://one.example.org", "redis://two.example.org"]))
+    >>> type(hub.backend).__name__
+    'RedisBackend'
     """
 
     def __init__(
