@@ -111,7 +111,6 @@ def litestar() -> Any:
             except WebSocketDisconnect:
                 pass
 
-    serve.__globals__.update(WebSocket=WebSocket, ChannelsPlugin=ChannelsPlugin)
     plugin = ChannelsPlugin(MemoryChannelsBackend(), channels=[ROOM])
     return Litestar([serve], plugins=[plugin])
 
