@@ -29,16 +29,17 @@ addEventListener("hashchange", () => location.reload());
 $("topic").textContent = name;
 document.title = `${name} · treadle`;
 
-const { hub, me } = open("editor", { protocol: "msgpack", onState: () => showSaved() });
-const doc = new Y.Doc();
-const text = doc.getText("text");
-
-// --- the text
-
 let gathered = []; // changes that are not yet sent
 let unsure = 0; // changes without an answer
 let stale = false; // a change was lost: only a sync can mend that
 let timer = null;
+let offline = true;
+
+const { hub, me } = open("editor", { protocol: "msgpack", onState: connected });
+const doc = new Y.Doc();
+const text = doc.getText("text");
+
+// --- the text
 
 doc.on("update", (update, origin) => {
   if (origin === FROM_HUB) return;
@@ -106,9 +107,13 @@ const pad = hub.join(`pad:${name}`, {
   onRefused: (error) => ($("saved").textContent = error.reason),
 });
 
+function connected(state) {
+  offline = state !== "online";
+  showSaved();
+}
+
 function showSaved() {
   const waits = unsure + gathered.length > 0 || stale;
-  const offline = hub?.state !== "online";
   $("saved").textContent = waits ? (offline ? "Kept here, sent later" : "Saving…") : "Saved";
 }
 
