@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from treadle.hub import Hub, Limits, MemoryBackend, javascript_client
+from treadle.hub import Backend, Hub, Limits, MemoryBackend, javascript_client
 from treadle.hub.asgi import WebSocketEndpoint
 
-from showcase import chat, game, pulse
+from showcase import chat, game, pads, pulse
 from showcase.people import People
 from showcase.turns import Alone, RedisTurns
 
@@ -36,17 +36,15 @@ class Settings:
 
 def create_hub(settings: Settings) -> Hub:
     """The hub, with the rooms of all four applications."""
-    backend: MemoryBackend | RedisBackend
-    if settings.redis is None:
-        backend = MemoryBackend()
-    else:
+    backend: Backend = MemoryBackend()
+    if settings.redis is not None:
         from treadle.hub.backends.redis import RedisBackend
 
         backend = RedisBackend(settings.redis, prefix="showcase")
     return Hub(
         backend,
-        rooms={**chat.ROOMS, **game.ROOMS, **pulse.ROOMS},
-        limits=Limits(rate=80, burst=160),
+        rooms={**chat.ROOMS, **game.ROOMS, **pads.ROOMS, **pulse.ROOMS},
+        limits=Limits(max_message=1 << 18, rate=80, burst=160),
         hooks=People(),
         secret=settings.secret,
     )
@@ -59,6 +57,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     chat.add_chat(hub)
     turns = Alone() if settings.redis is None else RedisTurns(settings.redis, hub.node)
     games = game.Games(hub, turns)
+    texts = pads.Pads(hub)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -66,6 +65,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             await stack.enter_async_context(hub)
             await stack.enter_async_context(pulse.beating(hub))
             await stack.enter_async_context(games.running())
+            await stack.enter_async_context(texts.running())
             yield
 
     routes = [
@@ -76,7 +76,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         Route("/{page}", page),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
-    app.state.hub = hub
+    app.state.hub, app.state.games, app.state.texts = hub, games, texts
     return app
 
 

@@ -121,13 +121,16 @@ class Games:
         due = self._hub.now()
         empty = 0
         while not keeping.done() and empty < ABANDONED / TICK / LOOK:
+            look = world.tick % LOOK == 0
             world.step(TICK)
             try:
-                if world.tick % LOOK == 0:
+                if look:
                     here = {member.client for member in await self._hub.members(room)}
                     empty = 0 if here else empty + 1
                     for player in world.crafts.keys() - here:
                         world.leave(player)
+                    for player in here:
+                        world.join(player)
                 await self._hub.publish(room, world.snapshot(), key="state")
             except Unavailable:
                 pass  # the game goes on; pages see it when the backend is back

@@ -95,6 +95,11 @@ class Showcase:
             pytest.fail(f"the showcase did not start:\n{self.stop()}", pytrace=False)
         self.port = int(announced[1])
 
+    def crash(self) -> None:
+        """Kill it, so that it can put nothing in order."""
+        self._process.kill()
+        self._process.wait()
+
     def stop(self) -> str:
         """End it as Ctrl-C does not: at once, but cleanly. What it complained about is returned."""
         self._process.terminate()
@@ -132,14 +137,21 @@ def cables() -> Iterator[Callable[[int], Cable]]:
 
 @pytest.fixture
 def window(
-    request: pytest.FixtureRequest, browser: Browser, showcase: Showcase, cables: Any
+    request: pytest.FixtureRequest, browser: Browser, cables: Any
 ) -> Iterator[Window]:
-    """Open a page in a window of somebody's own: `window("chat", "Ada")`; it has a `.cable`."""
+    """Open a page in a window of somebody's own: `window("chat", "Ada")`; it has a `.cable`.
+
+    The server is the fixture `showcase`, unless its port is given.
+    """
+    if "pair" in request.fixturenames:
+        request.getfixturevalue("pair")  # it has to outlive the windows
+    else:
+        request.getfixturevalue("showcase")
     pages: list[tuple[str, Page]] = []
     failures: list[str] = []
 
     def open_window(page_name: str, name: str, *, size: Any = DESKTOP, port: int = 0) -> Page:
-        cable = cables(port or showcase.port)
+        cable = cables(port or request.getfixturevalue("showcase").port)
         context = browser.new_context(viewport=size)
         context.set_default_timeout(PATIENCE)
         context.add_init_script(f"localStorage.name ??= {name!r}")

@@ -156,13 +156,13 @@ function aim() {
   camera.scale = Math.max(width, height) / VIEW;
   const mine = view.crafts.get(hub.client) ?? { x: SIZE / 2, y: SIZE / 2 };
   const side = SIZE * camera.scale;
-  const margin = 24;
-  const place = (length, at) =>
+  const place = (length, at, margin) =>
     side + 2 * margin < length
       ? (length - side) / 2
       : Math.min(margin, Math.max(length - side - margin, length / 2 - at * camera.scale));
-  camera.x = place(width, mine.x);
-  camera.y = place(height, mine.y);
+  camera.x = place(width, mine.x, 24);
+  // high walls: what is drawn over the field must not hide the player
+  camera.y = place(height, mine.y, 140);
 }
 
 function disc(x, y, radius, colour) {
