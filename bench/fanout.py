@@ -39,6 +39,8 @@ from bench.underload import waited
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 SIZE = 128
+BOUND = ((1 << 20) + (64 << 10)) / 1024
+"""KiB that may wait for one client: `Limits.queue_bytes`, and the transport's high-water mark."""
 FIRST = 16
 """Idle connections opened before the first reading: what a server makes once is made then."""
 
@@ -173,10 +175,10 @@ def idle(name: str, effort: Effort, headers: str) -> tuple[float, dict[str, Any]
 def never_reading(name: str, effort: Effort) -> tuple[float, dict[str, Any]]:
     """KiB by which a server grows that publishes to a client that does not read."""
     with serving(name) as server, socket.socket() as peer:
+        server.ask(f"/publish/{effort.messages // 10}")  # the room's history is full
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         peer.connect((HOST, server.port))
         join_and_stop_reading(peer)
-        server.ask(f"/publish/{effort.messages // 10}")  # its history is full, and the client's queue
         before = server.resident()
         counts = server.ask(f"/publish/{effort.messages}")
         after = server.resident()
@@ -257,10 +259,13 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
     half = ratio("hub_fanout", "hub", [label_of("socketio"), label_of("litestar")])
     third = ratio("idle_websockets", "hub", [label_of("silent", "compressed")])
     plain = ratio("idle_websockets", "hub", [label_of("silent", "not compressed")])
+    held = figures.get(("never_reading", label_of("hub")))
+    deaf = None if held is None else held / BOUND
     return [
         Verdict("hub_fanout: at most half of the better other library", half, _at_most(half, 1 / 2)),
         Verdict("idle_websockets: a third below uvicorn's default", third, _at_most(third, 2 / 3)),
         Verdict("the same, where clients offer no compression", plain, _at_most(plain, 2 / 3)),
+        Verdict("never_reading: no more than its bound", deaf, _at_most(deaf, 1)),
     ]
 
 
