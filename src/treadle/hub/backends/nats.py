@@ -106,6 +106,7 @@ class NatsBackend(Backend):
 
     async def _up(self) -> None:
         """What has to be so before anybody uses a new connection."""
+        self._the_log.doubt()
         await self._the_log.stream.ensure()
         await self._the_members.stream.ensure()
         await self._the_members.beat(self._lease)

@@ -52,6 +52,7 @@ class Members:
     def __init__(
         self, link: NatsLink, prefix: str, replicas: int, node: str, encode: Encode
     ) -> None:
+        self._link = link
         self._prefix = prefix
         self._node = node
         self._encode = encode
@@ -118,6 +119,7 @@ class Members:
         return await self._exit(room, client)
 
     async def _exit(self, room: str, client: str) -> bool:
+        await self._link.ready()  # now: a new connection may make the numbers void
         number = self._numbers.get((room, client))
         if number is None:  # it was being noted, and that was interrupted
             there = await self.stream.last(self._who(room, client))
@@ -147,6 +149,7 @@ class Members:
         if made is None:
             if self._lease:
                 self._own.forget()
+                self._numbers.clear()  # in a stream that was made anew they are others'
                 self.lapsed = True
             made = await self.stream.publish(subject, body, {})
             assert made is not None

@@ -207,9 +207,12 @@ class Shard(Link):
 
     async def close(self) -> None:
         await super().close()
-        await self._pool.disconnect(inuse_connections=True)
-        await self._client.aclose()
-        await self._listeners.disconnect()
+        try:
+            await self._pool.disconnect(inuse_connections=True)
+            await self._client.aclose()
+            await self._listeners.disconnect()
+        except (RedisError, OSError):
+            pass  # what cannot be closed properly is closed all the same
 
     async def _ask(self) -> None:
         """Break the link when nothing is heard any more."""
