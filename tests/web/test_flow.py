@@ -255,3 +255,36 @@ def test_pings_do_not_pile_up_for_a_peer_that_never_reads(run):
     counts = []
     run(main)
     assert counts == [0]
+
+
+def test_a_peer_that_sends_pings_and_never_reads_is_owed_one_pong(run):
+    async def app(scope, receive, send):
+        await receive()
+        await send(ACCEPT)
+        line = scope["extensions"]["treadle.websocket"]
+        while line.writable:
+            line.write(line.frame(bytes(60_000), text=False))
+        held = line._transport.get_write_buffer_size()
+        for number in range(1000):
+            line.data_received(masked(0x9, b"%03d" % number))
+        counts.append(line._transport.get_write_buffer_size() - held)
+        while not line.writable:
+            await asyncio.sleep(0.001)
+        await send({"type": "websocket.close"})
+
+    async def main():
+        async with serving(app) as address:
+            reader, writer = await raw_connection(address)
+            writer.transport.pause_reading()
+            while not counts:
+                await asyncio.sleep(0.001)
+            writer.transport.resume_reading()
+            everything = bytearray()
+            while not everything.endswith(b"\x88\x02\x03\xe8"):
+                everything += await reader.read(1 << 20)
+            assert everything.endswith(b"\x8a\x03999\x88\x02\x03\xe8")
+            writer.close()
+
+    counts = []
+    run(main)
+    assert counts == [0]
