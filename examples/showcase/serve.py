@@ -29,7 +29,10 @@ def main(arguments: list[str] | None = None) -> None:
         timeout_graceful_shutdown=3,
     )
     with listener:
-        treadle.run(uvicorn.Server(config).serve(sockets=[listener]))
+        try:
+            treadle.run(uvicorn.Server(config).serve(sockets=[listener]))
+        except KeyboardInterrupt:  # uvicorn has put everything in order, and passes it on
+            pass
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
