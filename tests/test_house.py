@@ -15,6 +15,7 @@ import pytest
 
 import treadle
 from tests.kit import run_python
+from treadle import hub
 
 SOURCE = Path(__file__).parents[1] / "src" / "treadle"
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -183,25 +184,37 @@ def test_the_public_names_are_those_that_treadle_offers():
     assert public == {name for name in treadle.__all__ if not name.startswith("_")}
 
 
+def test_the_hubs_public_names_are_those_that_it_offers():
+    assert set(hub.__all__) == set(hub.MODULES)
+    for name in hub.__all__:
+        getattr(hub, name)
+
+
 @pytest.mark.parametrize("name", ["Loop"])
 def test_a_public_class_calls_itself_by_its_public_name(name):
     cls = getattr(treadle, name)
     assert f"{cls.__module__}.{cls.__qualname__}" == f"treadle.{name}"
 
 
-@pytest.mark.parametrize("name", treadle.__all__)
-def test_every_public_name_is_documented_by_an_example_that_runs(name):
-    value = getattr(treadle, name)
+PUBLIC_NAMES = [(home, name) for home in (treadle, hub) for name in home.__all__]
+
+
+@pytest.mark.parametrize(
+    ("home", "name"), PUBLIC_NAMES, ids=lambda value: getattr(value, "__name__", value)
+)
+def test_every_public_name_is_documented_by_an_example_that_runs(home, name):
+    value = getattr(home, name)
     if not inspect.isclass(value) and not callable(value):
         return
-    if value.__module__.startswith("asyncio"):  # asyncio's own, under our name as well
+    if value.__module__.startswith(("asyncio", "typing")):  # asyncio's own, under our name as well
         return
     assert inspect.getdoc(value)
+    globs = {"__name__": "__main__"}
+    if home is hub:  # its examples take their names from it
+        globs |= {public: getattr(hub, public) for public in hub.__all__}
     finder = doctest.DocTestFinder(recurse=False)
     examples = [
-        test
-        for test in finder.find(value, name, module=False, globs={"__name__": "__main__"})
-        if test.examples
+        test for test in finder.find(value, name, module=False, globs=globs) if test.examples
     ]
     assert examples, f"{name} has no example"
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)

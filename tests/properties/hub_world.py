@@ -8,11 +8,11 @@ missing must be told by a gap that stands in its place, and nothing comes twice 
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import dataclass, field
 
 from treadle.hub import (
     Hub,
-    HubClosed,
     Limits,
     MemoryBackend,
     MemoryBroker,
@@ -53,18 +53,51 @@ class Person:
         return self.client is not None and self.client.connection.close_code is None
 
 
+class Unruly:
+    """A receiver to which entries come late, twice, or not at all."""
+
+    def __init__(self, receiver, dice):
+        self.receiver = receiver
+        self.dice = dice
+
+    def entry(self, room, entry):
+        fate = self.dice.random()
+        if fate < 0.2:
+            return
+        if fate < 0.4:
+            asyncio.get_running_loop().call_later(fate - 0.2, self.receiver.entry, room, entry)
+            if fate < 0.3:
+                return
+        self.receiver.entry(room, entry)
+
+    def __getattr__(self, name):
+        return getattr(self.receiver, name)
+
+
+class UnrulyBackend(MemoryBackend):
+    """A way to a broker that delivers badly."""
+
+    def __init__(self, broker, dice):
+        super().__init__(broker)
+        self.dice = dice
+
+    async def start(self, node, receiver):
+        await super().start(node, Unruly(receiver, self.dice))
+
+
 class World:
     """Some nodes, some clients, one room."""
 
-    def __init__(self, when_full, *, count=40, presence=False, nodes=2, people=3):
+    def __init__(self, when_full, *, count=40, presence=False, nodes=2, people=3, seed=None):
         options = RoomOptions(history=Retention(count, 1e6), when_full=when_full, presence=presence)
         self.presence = presence
         limits = Limits(queue_messages=QUEUE, queue_bytes=BYTES, rate=1e9, burst=10**9, ping=1e9)
         self.when_full = when_full
+        dice = None if seed is None else random.Random(seed)
         self.broker = MemoryBroker()
         self.hubs = [
             Hub(
-                MemoryBackend(self.broker),
+                MemoryBackend(self.broker) if dice is None else UnrulyBackend(self.broker, dice),
                 rooms={"*": options},
                 limits=limits,
                 secret="common",
@@ -75,7 +108,7 @@ class World:
         self.cut = [False] * nodes
         self.people = [Person() for _ in range(people)]
         self.said: list[Said] = []
-        self.highest = 0
+        self.ends: dict[str, int] = {}  # by epoch: how many messages there were when it was lost
 
     async def run(self, program):
         for hub in self.hubs:
@@ -104,6 +137,10 @@ class World:
             return
         self.said.append(Said(position, number, key, whom))
 
+    async def burst(self, node, key, count):
+        for _ in range(count):
+            await self.publish(node, key, None, 1)
+
     async def connect(self, who, node, packed):
         person = self.people[who]
         if person.here:
@@ -131,10 +168,8 @@ class World:
         person = self.people[who]
         if not person.here:
             return
-        count = 0
         for frame in await person.client.waiting(most):
             self.take(person, frame)
-            count += 1
 
     async def cut_off(self, node):
         if not self.cut[node]:
@@ -147,6 +182,7 @@ class World:
             self.broker.restore(self.hubs[node].node)
 
     async def lose_history(self):
+        self.ends[self.broker.log(ROOM).epoch] = len(self.said)
         self.broker.lose_history()
 
     async def settle(self, turns):
@@ -227,7 +263,7 @@ class World:
             return places[position]
         same = [place for at, place in places.items() if at.epoch == position.epoch]
         if position.offset == 0:
-            return min(same, default=said) - 1
+            return min(same, default=self.ends.get(position.epoch, said)) - 1
         raise AssertionError(f"a client stands where no message is: {position}")
 
     def judge_missing(self, person, start, end, gap):
@@ -253,10 +289,3 @@ class World:
 def merged(one, other):
     known = one.dropped and other.dropped
     return Gap(one.room, other.reason, one.dropped + other.dropped if known else 0)
-
-
-async def run_world(when_full, program, **more):
-    await World(when_full, **more).run(program)
-
-
-__all__ = ["HubClosed", "World", "run_world"]

@@ -25,7 +25,7 @@ STEPS = st.one_of(
     PUBLISH,
     PUBLISH,
     PUBLISH,
-    PUBLISH,
+    st.tuples(st.just("burst"), NODES, KEYS, st.integers(1, 12)),
     st.tuples(st.just("connect"), PEOPLE, NODES, st.booleans()),
     st.tuples(st.just("hang_up"), PEOPLE),
     st.tuples(st.just("read"), PEOPLE, st.sampled_from([1, 2, None])),
@@ -45,7 +45,11 @@ def live(when_full, program, **more):
 
 
 @pytest.mark.parametrize("when_full", POLICIES)
-@given(program=st.lists(STEPS, max_size=60), count=st.sampled_from([5, 40]), presence=st.booleans())
+@given(
+    program=st.lists(STEPS, min_size=25, max_size=60),
+    count=st.sampled_from([5, 40]),
+    presence=st.booleans(),
+)
 @settings(max_examples=40, derandomize=True)
 def test_whatever_a_client_misses_it_is_told(when_full, program, count, presence):
     live(when_full, program, count=count, presence=presence)
@@ -54,10 +58,17 @@ def test_whatever_a_client_misses_it_is_told(when_full, program, count, presence
 @pytest.mark.slow
 @pytest.mark.parametrize("when_full", POLICIES)
 @given(
-    program=st.lists(STEPS, max_size=300),
+    program=st.lists(STEPS, min_size=100, max_size=300),
     count=st.sampled_from([5, 40, 1000]),
     presence=st.booleans(),
 )
-@settings(max_examples=1000, derandomize=True)
+@settings(max_examples=400, derandomize=True)
 def test_whatever_a_client_misses_in_a_long_life_it_is_told(when_full, program, count, presence):
     live(when_full, program, count=count, presence=presence)
+
+
+@pytest.mark.parametrize("when_full", POLICIES)
+@given(program=st.lists(STEPS, min_size=25, max_size=60), seed=st.integers(0, 1000))
+@settings(max_examples=25, derandomize=True)
+def test_a_backend_that_loses_repeats_and_delays_costs_no_message(when_full, program, seed):
+    live(when_full, program, seed=seed)

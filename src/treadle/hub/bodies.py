@@ -13,7 +13,7 @@ import msgspec
 from treadle.hub.encoded import Encoded, pack, to_json
 from treadle.hub.frames import Member, Message, Position, Presence
 
-__all__ = ["Body", "Moved", "Said", "encode_body", "read_body", "shown"]
+__all__ = ["UNREADABLE", "Body", "Moved", "Said", "encode_body", "read_body", "shown"]
 
 
 class Said(msgspec.Struct, array_like=True, tag="said", frozen=True):
@@ -35,11 +35,20 @@ class Moved(msgspec.Struct, array_like=True, tag="moved", frozen=True):
 
 
 Body = Said | Moved
-read_body = msgspec.msgpack.Decoder(Body).decode
+decode = msgspec.msgpack.Decoder(Body).decode
+UNREADABLE = "a node of another version wrote it"
 
 # What encoding says to data that it cannot take: integers beyond 64 bits, objects unknown to
 # msgspec, lone surrogates, structures that are too deep or contain themselves.
 UNFIT = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+
+
+def read_body(raw: bytes) -> Body | None:
+    """What a node wrote; None when that is not to be understood."""
+    try:
+        return decode(raw)  # type: ignore[no-any-return]
+    except (msgspec.MsgspecError, ValueError):
+        return None
 
 
 def encode_body(body: Said) -> bytes:

@@ -177,8 +177,6 @@ class Connection:
             outbox = self._outbox
             if outbox:
                 frame = outbox.take()
-                if not outbox:
-                    self._outbox = None
                 self._count(frame)
                 self._wake_drained()
                 return frame

@@ -68,7 +68,23 @@ class Encoded:
 
 
 class Writer(Protocol):
-    """Where a transport takes frames at once, without a queue of the hub's between."""
+    """Where a transport takes frames at once, without a queue of the hub's between.
+
+    >>> import asyncio
+    >>> class Printer:
+    ...     writable = True
+    ...     def write(self, frame):
+    ...         print(frame.frame.data)
+    >>> async def main():
+    ...     async with Hub() as hub:
+    ...         connection = await hub.connect(Identity())
+    ...         await connection.receive('{"type": "join", "id": 1, "room": "chat"}')
+    ...         await connection.next(), await connection.next()  # the welcome, the answer
+    ...         connection.writer = Printer()
+    ...         await hub.publish("chat", "hello")
+    >>> asyncio.run(main())
+    hello
+    """
 
     @property
     def writable(self) -> bool:

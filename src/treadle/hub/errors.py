@@ -40,7 +40,11 @@ class Code(IntEnum):
 
 
 class HubError(Exception):
-    """The root of the hub's own exceptions."""
+    """The root of the hub's own exceptions.
+
+    >>> issubclass(Refused, HubError)
+    True
+    """
 
 
 class Refused(HubError):
@@ -61,12 +65,33 @@ class Refused(HubError):
 class Unavailable(HubError, ConnectionError):
     """The backend could not be reached in time. Whether a message that was being published arrived
     is not known; publish it again with the same `dedupe`.
+
+    >>> issubclass(Unavailable, ConnectionError)
+    True
     """
 
 
 class Unrecoverable(HubError):
-    """What lies between a position and now is no longer known, or never was."""
+    """What lies between a position and now is no longer known, or never was.
+
+    Backends raise it; a client is told by `recovered: false`, or by a `Gap`.
+
+    >>> issubclass(Unrecoverable, HubError)
+    True
+    """
 
 
 class HubClosed(HubError):
-    """The hub or the connection is closed; nothing more can be sent through it."""
+    """The hub or the connection is closed; nothing more can be sent through it.
+
+    >>> import asyncio
+    >>> async def main():
+    ...     async with Hub() as hub:
+    ...         client = await hub.client()
+    ...     try:
+    ...         await client.ping()
+    ...     except HubClosed as failure:
+    ...         print(failure)
+    >>> asyncio.run(main())
+    the connection is closed: 1001 the server is closing
+    """

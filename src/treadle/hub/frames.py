@@ -45,6 +45,9 @@ class Position(msgspec.Struct, frozen=True):
 
     Offsets grow within an epoch, and need not be consecutive. An epoch is one life of a room's
     history: when history is lost, another one begins, and positions of the old one mean nothing.
+
+    >>> Position("Nx2k", 7).offset
+    7
     """
 
     epoch: str
@@ -52,7 +55,11 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """Somebody who is in a room."""
+    """Somebody who is in a room.
+
+    >>> Member("c1", info={"name": "Ada"}).info["name"]
+    'Ada'
+    """
 
     client: str
     info: Any = None
@@ -150,7 +157,11 @@ class Left(msgspec.Struct, tag="left", tag_field="type"):
 
 
 class Message(msgspec.Struct, tag="message", tag_field="type", omit_defaults=True):
-    """A message that was published."""
+    """A message that was published.
+
+    >>> Message(room="chat", data="hello", sender="c1", offset=3).data
+    'hello'
+    """
 
     room: str
     data: Any
@@ -165,7 +176,11 @@ class Message(msgspec.Struct, tag="message", tag_field="type", omit_defaults=Tru
 
 
 class Presence(msgspec.Struct, tag="presence", tag_field="type"):
-    """Somebody came into a room, or went."""
+    """Somebody came into a room, or went.
+
+    >>> Presence("chat", "join", Member("c1")).event
+    'join'
+    """
 
     room: str
     event: Literal["join", "leave"]
@@ -191,6 +206,9 @@ class Roster(msgspec.Struct, tag="roster", tag_field="type"):
 class Gap(msgspec.Struct, tag="gap", tag_field="type"):
     """Messages of this room did not reach you and will not: the client was too slow, or history no
     longer had them. What follows comes after `position`.
+
+    >>> Gap("chat", "too slow", dropped=3).dropped
+    3
     """
 
     room: str

@@ -16,6 +16,7 @@ from treadle.hub.hooks import Handshake, Hooks, Identity, Incoming
 from treadle.hub.options import Limits, RoomOptions
 from treadle.hub.presence import Presence
 from treadle.hub.ratelimit import RateLimit
+from treadle.hub.remembered import Remembered
 from treadle.hub.requests import join
 from treadle.hub.rooms import Rooms
 from treadle.hub.stats import Counters, HubStats
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Hub"]
 
 FAREWELL = 5.0  # seconds for hooks and the backend when the hub is closed
+REMEMBERED = 4096  # names of messages without history
 OnPublish = TypeVar("OnPublish", bound=Callable[[Incoming], Awaitable[None]])
 
 
@@ -72,6 +74,7 @@ class Hub:
         self.hooks = Hooks() if hooks is None else hooks
         self.counters = Counters()
         self.handlers = Handlers()
+        self.remembered = Remembered(REMEMBERED)
         self.rate_limit = RateLimit(self.limits.rate, self.limits.burst)
         self.rooms = Rooms(self.backend, rooms or {}, self.counters, self.report)
         self.presence = Presence(self.backend, self.rooms.chores, self.report)
@@ -149,15 +152,20 @@ class Hub:
     ) -> Position | None:
         """Send `data` to everybody in a room, to all but the client `exclude`, or only to `to`.
 
-        Returns its place in history, None when it has none. Raises `Unavailable` when the backend
-        cannot be reached, and ValueError when the data cannot be encoded.
+        Returns its place in history, None when it has none. With `dedupe`, a message that was
+        published in the room under that name already is not published again; without history,
+        only this node remembers names, and only the last few thousand. Raises `Unavailable` when
+        the backend cannot be reached, and ValueError when the data cannot be encoded.
         """
         self._running()
         body = encode_body(Said(data, sender, key, to, exclude))
         self.counters.published += 1
         history = self.rooms.options(room).history
         if to is not None or not history.kept:
-            await self.backend.send(room, body)
+            if dedupe is None or (room, dedupe) not in self.remembered:
+                await self.backend.send(room, body)
+                if dedupe is not None:
+                    self.remembered.add((room, dedupe))
             return None
         appended = await self.backend.append(room, body, history, dedupe)
         return appended.entry.position
@@ -175,8 +183,14 @@ class Hub:
         if count < 1 or not self.rooms.options(room).history.kept:
             return []
         _, entries = await self.backend.tail(room, count)
-        frames = [shown(room, read_body(entry.body), entry.position).frame for entry in entries]
-        return [frame for frame in frames if isinstance(frame, Message)]
+        found: list[Message] = []
+        for entry in entries:
+            body = read_body(entry.body)
+            if body is not None:
+                frame = shown(room, body, entry.position).frame
+                if isinstance(frame, Message):
+                    found.append(frame)
+        return found
 
     async def subscribe(
         self, room: str, after: Position | None = None, history: int = 0

@@ -51,7 +51,11 @@ NO_HISTORY = Retention(count=0, age=0.0)
 
 @dataclass(frozen=True)
 class RoomOptions:
-    """How a room behaves. A message that was published under one set keeps to it."""
+    """How a room behaves. A message that was published under one set keeps to it.
+
+    >>> RoomOptions(when_full="coalesce", presence=False).history.count
+    1000
+    """
 
     history: Retention = field(default_factory=Retention)
     when_full: WhenFull = "drop_oldest"
@@ -61,7 +65,11 @@ class RoomOptions:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one connection may do, and how much may wait for it."""
+    """What one connection may do, and how much may wait for it.
+
+    >>> Limits(queue_messages=1000).max_message
+    65536
+    """
 
     max_message: int = 1 << 16
     """Bytes of one frame that a client sends; above, it is closed with `Code.TOO_LARGE`."""

@@ -7,10 +7,11 @@ it is exactly there, it goes live in the same step of the loop, so that nothing 
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
-from treadle.hub.bodies import Said, read_body, shown
-from treadle.hub.errors import Unavailable, Unrecoverable
+from treadle.hub.bodies import UNREADABLE, Said, read_body, shown
+from treadle.hub.errors import Code, Unavailable, Unrecoverable
 from treadle.hub.feed import PAGE
 from treadle.hub.frames import Position
 from treadle.hub.outbox import Loss
@@ -83,11 +84,21 @@ async def last_ones(room: Room, history: int) -> Position:
 
 async def catch_up(seat: Seat) -> None:
     """Bring a seat that is behind to where the feed is; ends early when it leaves."""
+    try:
+        await caught_up(seat)
+    except Exception:
+        # else it would be behind for ever, without a word
+        seat.connection.close(Code.INTERNAL, "history could not be read")
+        raise
+
+
+async def caught_up(seat: Seat) -> None:
     room = seat.room
     rooms = room.rooms
     stalled = 0  # rounds without a step forward
     while is_behind(seat):
         await seat.connection.drained()
+        await asyncio.sleep(0)  # neither backend nor transport need have waited: let others run
         position = seat.position
         if position is None or not is_behind(seat):
             return
@@ -130,7 +141,9 @@ def give(seat: Seat, entry: Entry) -> bool:
         return False
     body = read_body(entry.body)
     seat.position = entry.position
-    if not isinstance(body, Said) or body.exclude != seat.connection.client:
+    if body is None:
+        seat.connection.tell_loss(seat, Loss(UNREADABLE, 1, entry.position))
+    elif not isinstance(body, Said) or body.exclude != seat.connection.client:
         rooms = room.rooms
         rooms.counters.recovered += 1
         seat.connection.offer_aside(seat, shown(room.name, body, entry.position))

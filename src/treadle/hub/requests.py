@@ -31,11 +31,13 @@ from treadle.hub.seat import Seat
 
 if TYPE_CHECKING:
     from treadle.hub.connection import Connection
+    from treadle.hub.handlers import Handler
 
 __all__ = ["Requests"]
 
 read_json = msgspec.json.Decoder(Request).decode
 read_msgpack = msgspec.msgpack.Decoder(Request).decode
+LONGEST_NAME = 100  # characters of `dedupe`; nodes remember thousands of them
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)  # also wrong UTF-8
 
 
@@ -105,24 +107,19 @@ async def publish(connection: Connection, request: Publish) -> None:
     name = request.room
     if name not in connection.seats:
         raise Refused("not in this room", Code.UNKNOWN)
+    if request.dedupe is not None and len(request.dedupe) > LONGEST_NAME:
+        raise Refused(f"dedupe has at most {LONGEST_NAME} characters", Code.MALFORMED)
     await hub.hooks.may_publish(connection, name, request.data)
+    # one client must not be able to name the messages of another
+    dedupe = None if request.dedupe is None else f"{connection.client}:{request.dedupe}"
     handler = hub.handlers.find(name)
     if handler is not None:
-        data = handler.convert(request.data)
-        await handler.call(
-            Incoming(
-                connection,
-                name,
-                data,
-                request.key,
-                request.to,
-                request.others,
-                request.dedupe,
-            )
-        )
+        if dedupe is None or (name, dedupe) not in hub.remembered:
+            await handle(connection, request, handler)
+            if dedupe is not None:
+                hub.remembered.add((name, dedupe))
         connection.answer(Published(request.id, name))
         return
-    dedupe = request.dedupe
     try:
         position = await hub.publish(
             name,
@@ -131,12 +128,18 @@ async def publish(connection: Connection, request: Publish) -> None:
             to=request.to,
             exclude=connection.client if request.others else None,
             sender=connection.client,
-            # one client must not be able to name the messages of another
-            dedupe=None if dedupe is None else f"{connection.client}:{dedupe}",
+            dedupe=dedupe,
         )
     except ValueError as failure:
         raise Refused(str(failure), Code.MALFORMED) from failure
     connection.answer(Published(request.id, name, 0 if position is None else position.offset))
+
+
+async def handle(connection: Connection, request: Publish, handler: Handler) -> None:
+    """Give what a client published to the application's own coroutine."""
+    data = handler.convert(request.data)
+    key, to, others, dedupe = request.key, request.to, request.others, request.dedupe
+    await handler.call(Incoming(connection, request.room, data, key, to, others, dedupe))
 
 
 async def members(connection: Connection, request: Members) -> None:

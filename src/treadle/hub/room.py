@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from treadle.hub.bodies import Moved, read_body, shown
+from treadle.hub.bodies import UNREADABLE, Moved, read_body, shown
 from treadle.hub.encoded import Encoded
 from treadle.hub.feed import Feed
 from treadle.hub.outbox import Loss
@@ -94,6 +94,9 @@ class Room:
     def entry(self, entry: Entry) -> None:
         """The next entry of its history, from the feed."""
         body = read_body(entry.body)
+        if body is None:
+            self.gap(UNREADABLE, entry.position)
+            return
         frame = shown(self.name, body, entry.position)
         exclude = None if isinstance(body, Moved) else body.exclude
         if exclude is None:
@@ -104,6 +107,9 @@ class Room:
     def signal(self, raw: bytes) -> None:
         """Something that has no place in its history."""
         body = read_body(raw)
+        if body is None:
+            self.gap(UNREADABLE, None)
+            return
         frame = shown(self.name, body, None)
         if isinstance(body, Moved):
             self.fan_out_but(frame, body.member.client)
@@ -147,11 +153,10 @@ class Room:
         if direct:
             counters = self.rooms.counters
             counters.delivered += direct
-            if not self._packed:
-                counters.bytes += direct * len(frame.json)
-            else:
-                packed = min(self._packed, direct)
+            packed = min(self._packed, direct)  # of both kinds: who waits is taken to be of JSON
+            if packed:
                 counters.bytes += packed * len(frame.msgpack)
+            if direct > packed:
                 counters.bytes += (direct - packed) * len(frame.json)
 
     def fan_out_but(self, frame: Encoded, exclude: str) -> None:

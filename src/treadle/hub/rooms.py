@@ -58,6 +58,8 @@ class Rooms:
 
     def options(self, name: str) -> RoomOptions:
         """Those of the first pattern that fits."""
+        if (room := self._rooms.get(name)) is not None:
+            return room.options
         for pattern, options in self._options.items():
             if fnmatchcase(name, pattern):
                 return options

@@ -41,7 +41,12 @@ class Counters:
 
 
 class HubStats(msgspec.Struct, frozen=True):
-    """What a hub holds now, and its totals since it was started."""
+    """What a hub holds now, and its totals since it was started.
+
+    >>> stats = Hub().stats()
+    >>> stats.connections, stats.backend
+    (0, 'up')
+    """
 
     connections: int
     rooms: int

@@ -77,6 +77,9 @@ class Backend(ABC):
 
     Every coroutine raises `Unavailable` when the backend cannot be reached in time. Cancelled, a
     coroutine may have had its effect or not, and leaves the backend usable.
+
+    >>> isinstance(MemoryBackend(), Backend)
+    True
     """
 
     @abstractmethod

@@ -104,6 +104,11 @@ class MemoryBroker:
 
     # --- for tests
 
+    @property
+    def rooms(self) -> int:
+        """How many rooms it has a history of."""
+        return len(self._logs)
+
     def cut(self, node: str) -> None:
         """Separate a node: all that it asks is `Unavailable`, and nothing is delivered to it."""
         backend = self._nodes[node]
