@@ -212,14 +212,14 @@ def test_the_application_hears_with_which_code_the_peer_left(run):
 
 @pytest.mark.parametrize("how", ["reset", "end"])
 def test_a_peer_that_vanishes_is_reported_as_1006(run, how):
-    heard = []
-
-    async def app(scope, receive, send):
-        await receive()
-        await send({"type": "websocket.accept"})
-        heard.append(await receive())
-
     async def main():
+        heard = asyncio.Queue()
+
+        async def app(scope, receive, send):
+            await receive()
+            await send({"type": "websocket.accept"})
+            heard.put_nowait(await receive())
+
         async with serving(app) as address:
             _, writer = await raw_connection(address)
             if how == "reset":
@@ -227,9 +227,9 @@ def test_a_peer_that_vanishes_is_reported_as_1006(run, how):
             else:
                 writer.close()
             await writer.wait_closed()
+            assert (await heard.get())["code"] == 1006
 
     run(main)
-    assert [event["code"] for event in heard] == [1006]
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ def scope_of(
         "client": get_remote_addr(transport),
         "root_path": config.root_path,
         "path": config.root_path + unquote(raw_path),
-        "raw_path": (config.root_path + raw_path).encode("ascii"),
-        "query_string": query.encode("ascii"),
+        "raw_path": (config.root_path + raw_path).encode("ascii", "surrogateescape"),
+        "query_string": query.encode("ascii", "surrogateescape"),
         "headers": [
             (name.lower().encode("ascii"), value.encode("latin-1", "surrogateescape"))
             for name, value in request.headers.raw_items()

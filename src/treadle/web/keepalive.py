@@ -54,9 +54,7 @@ class Keepalive:
 
     def add(self, connection: Watched) -> int:
         """Watch a connection from now on. The number returned is wanted by `remove`."""
-        place = (
-            self._turn - 1
-        ) % SLICES  # the slice that was looked at last: a whole interval left
+        place = (self._turn - 1) % SLICES  # looked at last: a whole interval is left
         self._slices[place][connection] = 0.0
         if self._timer is None:
             self._timer = self._loop.call_later(self._interval / SLICES, self._look)
@@ -89,18 +87,15 @@ class Keepalive:
             self._timer = self._loop.call_later(self._interval / SLICES, self._look)
 
 
-_keepalives: WeakKeyDictionary[
-    asyncio.AbstractEventLoop, dict[tuple[float, float | None], Keepalive]
-]
-_keepalives = WeakKeyDictionary()
+# Not by loop: a Keepalive knows its loop, so that no loop would ever be forgotten.
+_keepalives: WeakKeyDictionary[object, Keepalive] = WeakKeyDictionary()
 
 
 def keepalive_of(
-    loop: asyncio.AbstractEventLoop, interval: float, timeout: float | None
+    server: object, loop: asyncio.AbstractEventLoop, interval: float, timeout: float | None
 ) -> Keepalive:
-    """The one that all connections of a loop with these settings share."""
-    of_loop = _keepalives.setdefault(loop, {})
-    found = of_loop.get((interval, timeout))
+    """The one that all connections of a server share."""
+    found = _keepalives.get(server)
     if found is None:
-        found = of_loop[interval, timeout] = Keepalive(loop, interval, timeout)
+        found = _keepalives[server] = Keepalive(loop, interval, timeout)
     return found

@@ -13,7 +13,12 @@ servers of many connections that mostly wait, and for messages that go to many a
 
 The WebSocket protocol itself is spoken by `websockets`, whose `ServerProtocol` does no input and
 output. What is read ahead of the application is bounded: reading pauses while `READ_AHEAD` messages
-wait for `receive`.
+or a large one wait for `receive`.
+
+**Nothing outlives its peer.** A peer that never reads leaves a transport that `close` would keep
+until everything is sent, for ever. So whatever ends a connection goes through `_ended`, and from
+then on it has `CLOSE_TIMEOUT` seconds: to send the rest, and to answer a close frame. Then it is
+aborted.
 
 This file knows nothing of rooms; `treadle.hub` finds the extension by its name.
 """
@@ -23,13 +28,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.utils import ClientDisconnected
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
-from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from treadle.web.handshake import refusal, response_headers, scope_of
@@ -44,8 +49,11 @@ __all__ = ["READ_AHEAD", "WebSocketProtocol"]
 READ_AHEAD = 16
 """Messages that may wait for the application before reading pauses."""
 
+LARGE = 1 << 16
+"""Bytes of a message that is enough alone to pause reading."""
+
 CLOSE_TIMEOUT = 10.0
-"""Seconds that a peer has to answer a close frame."""
+"""Seconds that a peer has to take what was written and to answer a close frame."""
 
 OPENING, OPEN, REFUSING, CLOSED = "opening", "open", "refusing", "closed"
 """`OPENING`: the application has not said yet. `REFUSING`: it is answering with a response of its
@@ -73,8 +81,8 @@ class WebSocketProtocol(asyncio.Protocol):
     __slots__ = (
         "__weakref__",
         "_app_state",
-        "_close_timer",
         "_config",
+        "_deadline",
         "_disconnect",
         "_events",
         "_keepalive",
@@ -115,18 +123,18 @@ class WebSocketProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._scope: dict[str, Any] | None = None  # until the handshake's end
         self._response: Any = None  # the handshake's answer, until it is sent
-        # what the application has not received yet, and those that wait for it; lists, for they are
-        # empty nearly always, and an empty deque is ten times as large
-        self._events: list[dict[str, Any]] = []
+        # what the application has not received yet; None rather than empty, for it is so nearly
+        # always, and an empty deque is as large as the rest of this object
+        self._events: deque[dict[str, Any]] | None = None
         self._receivers: list[asyncio.Future[None]] = []
         self._senders: list[asyncio.Future[None]] = []  # wait until the transport takes more
         self._disconnect: dict[str, Any] | None = (
             None  # the last event, told again when asked again
         )
-        self._parts: list[bytes] | None = None  # of a message in several frames
+        self._parts: bytearray | None = None  # of a message in several frames
         self._text = False
         self._paused = False
-        self._close_timer: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None  # set by `_ended`
         self._keepalive: Keepalive | None = None
         self._place = 0
         self._on_writable: Callable[[], None] | None = None
@@ -166,11 +174,11 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server_state.connections.discard(self)
-        self._ended(1006)
-        if self._close_timer is not None:
-            self._close_timer.cancel()
-            self._close_timer = None
         self._transport = None
+        self._ended(1006)
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
         self.resume_writing()
 
     def eof_received(self) -> None:
@@ -181,9 +189,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.writable = True
-        if self._senders:
-            waiting, self._senders = self._senders, []
-            _wake(waiting)
+        _wake(self._senders)
         if self._on_writable is not None:
             self._on_writable()
 
@@ -197,15 +203,11 @@ class WebSocketProtocol(asyncio.Protocol):
             elif isinstance(event, Frame):
                 self._received(event)
         self._flush()
-        if self._state is OPEN and sansio.state is not State.OPEN:
-            # the peer took its leave, or broke the rules and was told so
+        if sansio.eof_sent:
+            # the peer took its leave or answered ours, or broke the rules and was told so
             said = sansio.close_rcvd or sansio.close_sent
             self._ended(said.code if said else 1006, said.reason if said else "")
             self._close_transport()
-        elif sansio.state is State.CONNECTING and sansio.handshake_exc is not None:
-            self._close_transport()
-        elif self._close_timer is not None and sansio.close_rcvd is not None:
-            self._close_transport()  # it answered our close frame
 
     # --- what uvicorn calls
 
@@ -222,12 +224,11 @@ class WebSocketProtocol(asyncio.Protocol):
     def _requested(self, request: Request) -> None:
         response = self._sansio.accept(request)
         if response.status_code != 101 or self._transport is None:
-            self._state = CLOSED
             self._sansio.send_response(response)
-            return
+            return  # `data_received` closes
         self._response = response
         self._scope = scope_of(request, self._transport, self._config, self._app_state, self)
-        self._events.append({"type": "websocket.connect"})
+        self._happened({"type": "websocket.connect"})
         task = self.loop.create_task(self._run(self._scope))
         self._server_state.tasks.add(task)
         task.add_done_callback(self._server_state.tasks.discard)
@@ -239,36 +240,40 @@ class WebSocketProtocol(asyncio.Protocol):
             if frame.fin:
                 self._message(bytes(frame.data))
             else:
-                self._parts = [bytes(frame.data)]
+                self._parts = bytearray(frame.data)
         elif kind is Opcode.CONT and self._parts is not None:
-            self._parts.append(bytes(frame.data))
+            self._parts += frame.data
             if frame.fin:
-                whole, self._parts = b"".join(self._parts), None
+                whole, self._parts = bytes(self._parts), None
                 self._message(whole)
 
     def _message(self, data: bytes) -> None:
-        if self._state is not OPEN:
+        if self._disconnect is not None:
             return  # the application took its leave, and waits for the peer to do so
         if self._text:
             try:
                 self._happened({"type": "websocket.receive", "text": data.decode()})
             except UnicodeDecodeError as error:
-                self._sansio.fail(1007, f"{error.reason} at position {error.start}")
+                reason = f"{error.reason} at position {error.start}"
+                self._sansio.fail(1007, reason)
+                self._ended(1007, reason)
                 return
         else:
             self._happened({"type": "websocket.receive", "bytes": data})
-        if len(self._events) >= READ_AHEAD and not self._paused and self._transport is not None:
+        assert self._events is not None
+        full = len(self._events) >= READ_AHEAD or len(data) >= LARGE
+        if full and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
 
     def _happened(self, event: dict[str, Any]) -> None:
+        if self._events is None:
+            self._events = deque()
         self._events.append(event)
-        if self._receivers:
-            waiting, self._receivers = self._receivers, []
-            _wake(waiting)
+        _wake(self._receivers)
 
     def _ended(self, code: int, reason: str = "") -> None:
-        """Nothing more is exchanged. Only the first call counts."""
+        """Nothing more is exchanged. The first call says what the application is told."""
         self.write = _discard
         self._state = CLOSED
         if self._keepalive is not None:
@@ -277,6 +282,8 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._disconnect is None:
             self._disconnect = {"type": "websocket.disconnect", "code": code, "reason": reason}
             self._happened(self._disconnect)
+        if self._deadline is None and self._transport is not None:
+            self._deadline = self.loop.call_later(CLOSE_TIMEOUT, self._transport.abort)
 
     # --- what goes out
 
@@ -290,9 +297,6 @@ class WebSocketProtocol(asyncio.Protocol):
             self._transport.write(written)
 
     def _close_transport(self) -> None:
-        if self._close_timer is not None:
-            self._close_timer.cancel()
-            self._close_timer = None
         if self._transport is not None:
             self._transport.close()
 
@@ -300,9 +304,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._sansio.send_close(code, reason)
         self._flush()
         self._ended(code, reason)
-        if self._paused and self._transport is not None:
-            self._paused = False
-            self._transport.resume_reading()  # for the answer
+        self._read_on()  # for the answer
 
     def _refuse(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self._sansio.send_response(refusal(status, headers, body))
@@ -312,7 +314,9 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def ping(self) -> None:
         """Ask whether the peer is there; `keepalive` calls it."""
-        if self._state is OPEN:
+        if self._paused:
+            self.heard = True  # it may have answered: it is we who do not listen
+        elif self._state is OPEN and self.writable:
             self._sansio.send_ping(b"treadle")
             self._flush()
 
@@ -327,50 +331,62 @@ class WebSocketProtocol(asyncio.Protocol):
     # --- the application
 
     async def _run(self, scope: dict[str, Any]) -> None:
+        code = 1011
         try:
             result = await self._config.loaded_app(scope, self._receive, self._send)
-        except ClientDisconnected:
-            pass
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError):
-                _logger.debug("ASGI application cancelled")
-            else:
-                _logger.exception("Exception in ASGI application\n")
-            if self._state is OPEN:
-                self._say_goodbye(1011, "")
-            elif self._state is OPENING:
-                self._refuse(500, [], b"Internal Server Error")
-            if not isinstance(error, Exception):
-                raise
-        else:
-            if self._state is OPENING:
-                _logger.error("ASGI callable returned without completing handshake.")
-                self._refuse(500, [], b"Internal Server Error")
-            elif self._state is OPEN:
-                self._say_goodbye(1000, "")
+            code = 1000
             if result is not None:
                 _logger.error("ASGI callable should return None, but returned '%s'.", result)
-        if self._close_timer is None:
-            self._close_transport()
+        except ClientDisconnected:
+            pass
+        except asyncio.CancelledError:
+            _logger.debug("ASGI application cancelled")
+            raise
+        except BaseException as error:
+            _logger.exception("Exception in ASGI application\n")
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._left_by_application(code)
+
+    def _left_by_application(self, code: int) -> None:
+        """The application is over; what it did not end is ended here."""
+        if self._state is OPEN:
+            self._say_goodbye(code, "")
+        elif self._state is not CLOSED:
+            if code == 1000:
+                _logger.error("ASGI callable returned without completing handshake.")
+            self._refuse(500, [], b"Internal Server Error")
 
     async def _receive(self) -> dict[str, Any]:
-        while not self._events:
+        while self._events is None:
             if self._disconnect is not None:
                 return self._disconnect
             waiter: asyncio.Future[None] = self.loop.create_future()
             self._receivers.append(waiter)
-            await waiter
-        event = self._events.pop(0)
-        if self._paused and not self._events and self._transport is not None:
+            try:
+                await waiter
+            finally:
+                _forget(waiter, self._receivers)
+        event = self._events.popleft()
+        if not self._events:
+            self._events = None
+            self._read_on()
+        return event
+
+    def _read_on(self) -> None:
+        if self._paused and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
-        return event
 
     async def _send(self, message: dict[str, Any]) -> None:
         while not self.writable:
             waiter: asyncio.Future[None] = self.loop.create_future()
             self._senders.append(waiter)
-            await waiter
+            try:
+                await waiter
+            finally:
+                _forget(waiter, self._senders)
         kind = message["type"]
         if self._transport is None:
             raise ClientDisconnected
@@ -398,7 +414,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self.write = transport.write
         if config.ws_ping_interval:
             self._keepalive = keepalive_of(
-                self.loop, config.ws_ping_interval, config.ws_ping_timeout
+                self._server_state, self.loop, config.ws_ping_interval, config.ws_ping_timeout
             )
             self._place = self._keepalive.add(self)
 
@@ -428,7 +444,6 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _close(self, message: dict[str, Any]) -> None:
         self._say_goodbye(message.get("code", 1000), message.get("reason") or "")
-        self._close_timer = self.loop.call_later(CLOSE_TIMEOUT, self._close_transport)
 
 
 _ACTIONS: dict[tuple[str, str], Callable[[WebSocketProtocol, dict[str, Any]], None]] = {
@@ -445,3 +460,10 @@ def _wake(waiting: list[asyncio.Future[None]]) -> None:
     for waiter in waiting:
         if not waiter.done():
             waiter.set_result(None)
+    waiting.clear()
+
+
+def _forget(waiter: asyncio.Future[None], waiting: list[asyncio.Future[None]]) -> None:
+    """Of one whose task was cancelled; one that was woken is not there any more."""
+    if waiter in waiting:
+        waiting.remove(waiter)

@@ -195,6 +195,27 @@ async def test_a_hub_that_closes_says_goodbye_to_all(line):
         assert [(await peer.closed())[0] for peer in peers] == [Code.GOING_AWAY] * 3
 
 
+async def test_a_handler_of_the_application_is_not_cut_short_by_a_close():
+    async with Hub() as hub:
+        go_on = asyncio.Event()
+        done = []
+
+        @hub.on_publish("*")
+        async def handle(message):
+            await go_on.wait()
+            done.append(message.data)
+
+        peer = await connected(WebSocketEndpoint(hub))
+        await peer.join("chat")
+        peer.say("publish", room="chat", data="important")
+        await settle()
+        hub.rooms.connections[peer.welcome["client"]].close(Code.SLOW, "meanwhile")
+        await settle()
+        go_on.set()
+        assert (await peer.closed()) == (Code.SLOW, "meanwhile")
+        assert done == ["important"]
+
+
 @pytest.mark.parametrize("line", [None, Line], ids=["pulled", "direct"])
 async def test_a_server_that_cancels_us_leaves_nothing(line):
     async with Hub() as hub:

@@ -113,6 +113,23 @@ test("a socket that was given up is not listened to any more", () => {
   assert.equal(world.states.at(-1).state, "offline");
 });
 
+test("an error is the end of a connection, also when no close follows", () => {
+  const world = new World();
+  world.connect();
+  world.socket.onerror();
+  world.pass(0);
+  assert.equal(world.states.at(-1).state, "offline");
+});
+
+test("a close after an error says why", () => {
+  const world = new World();
+  world.connect();
+  world.socket.onerror();
+  world.socket.drop(1001, "because");
+  world.pass(0);
+  assert.deepEqual(world.states.map(({ code }) => code), [undefined, 1001]);
+});
+
 test("a WebSocket that cannot be made is a failed attempt", async () => {
   const world = new World();
   const broken = class {
@@ -783,6 +800,65 @@ test("while the hub is without its backend, it is asked less and less", () => {
     world.pass(500 * 2 ** round);
   }
   assert.deepEqual(times, [0, 500, 1500, 3500, 7500]);
+});
+
+test("once the hub has its backend again, the next time begins with a small delay", () => {
+  const world = new World();
+  const hub = world.online();
+  hub.publish("a", 1);
+  const fail = () => {
+    const [{ id }] = world.socket.take("publish");
+    world.socket.say({ type: "failed", id, code: 4503, reason: "no backend" });
+  };
+  fail();
+  world.pass(500);
+  fail();
+  world.pass(1000);
+  const [{ id }] = world.socket.take("publish");
+  world.socket.say({ type: "published", id, room: "a" });
+  hub.publish("a", 2);
+  fail();
+  world.pass(500);
+  assert.equal(world.socket.take("publish").length, 1);
+});
+
+test("a volatile message that the hub could not publish now is dropped", async () => {
+  const world = new World();
+  const publishing = world.online().publish("a", 1, { volatile: true });
+  const [{ id }] = world.socket.take();
+  world.socket.say({ type: "failed", id, code: 4503, reason: "no backend" });
+  assert.equal(await publishing, null);
+  world.pass(60_000);
+  assert.deepEqual(world.socket.take("publish"), []);
+});
+
+test("what waited for a room that is refused is refused by the hub as well", async () => {
+  const world = new World();
+  const room = world.online().join("secret");
+  const publishing = room.publish(1);
+  const [{ id }] = world.socket.take();
+  world.socket.say({ type: "failed", id, code: 4403, reason: "members only" });
+  const [sent] = world.socket.take("publish");
+  world.socket.say({ type: "failed", id: sent.id, code: 4404, reason: "not in this room" });
+  assert.equal((await outcome(publishing)).error.code, 4404);
+});
+
+test("what waits for its turn while a room is left and joined again is sent once", () => {
+  const world = new World();
+  const { hub, room } = inRoom(world, { connect: { rate: 1, burst: 1 } });
+  room.publish(1);
+  room.leave();
+  hub.join("chat");
+  const sent = [];
+  for (let second = 0; second < 20; second++) {
+    world.pass(1000);
+    for (const frame of world.socket.take()) {
+      if (frame.type === "publish") sent.push(frame.data);
+      const type = { publish: "published", join: "joined", leave: "left" }[frame.type];
+      world.socket.say({ type, id: frame.id, room: "chat" });
+    }
+  }
+  assert.deepEqual(sent, [1]);
 });
 
 test("a volatile message is dropped rather than kept", async () => {

@@ -133,3 +133,9 @@ def test_it_has_the_codes_of_the_hub():
 
 def test_it_imports_nothing():
     assert not re.search(r"^\s*import\b[^(]", javascript_client().read_text(), re.MULTILINE)
+
+
+def test_its_types_name_everything_that_it_exports():
+    types = javascript_client().with_suffix(".d.ts").read_text()
+    declared = set(re.findall(r"^export declare \w+ (\w+)", types, re.MULTILINE))
+    assert declared == set(json.loads(node("print(JSON.stringify(Object.keys(client)))")))

@@ -20,21 +20,26 @@ class until_closed:
     It is left without an exception then, `grace` seconds after that; what it waits for is
     cancelled. A cancellation from outside is passed on.
 
+    What is not to be cut short, as code of the application, runs while `busy` is set; whoever sets
+    it looks afterwards whether the connection was closed in the meantime.
+
     There is no task in this: a timeout that is far away is moved near.
     """
 
-    __slots__ = ("_connection", "_grace", "_timeout")
+    __slots__ = ("_connection", "_grace", "_timeout", "busy")
 
     def __init__(self, connection: Connection, grace: float = 0.0) -> None:
         self._connection = connection
         self._grace = grace
         self._timeout = asyncio.timeout(None)
+        self.busy = False
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> until_closed:
         await self._timeout.__aenter__()
         self._connection.on_close = self._closed
         if self._connection.close_code is not None:
             self._closed()
+        return self
 
     async def __aexit__(self, *failure: object) -> bool | None:
         self._connection.on_close = None
@@ -45,5 +50,5 @@ class until_closed:
         return None
 
     def _closed(self, code: int = 0, reason: str = "") -> None:
-        if not self._timeout.expired():
+        if not self.busy and not self._timeout.expired():
             self._timeout.reschedule(asyncio.get_running_loop().time() + self._grace)

@@ -71,8 +71,8 @@ class EventsEndpoint:
     The query has `room`, once for each, and may have `history`, the number of messages to begin
     with.
 
-    >>> from treadle.hub.asgi import EventsEndpoint
-    >>> endpoint = EventsEndpoint(hub)
+    >>> from treadle.hub import Hub
+    >>> endpoint = EventsEndpoint(Hub())
     """
 
     def __init__(self, hub: Hub, *, allowed_origins: Iterable[str] | None = None) -> None:

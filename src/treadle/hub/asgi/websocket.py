@@ -13,8 +13,8 @@ hub works is slowed down by its own connection.
 
 **Closing.** The hub closes a connection while this task waits in `receive`, and a client that does
 not read may hold up the other in `send`, for ever. So closing ends both waits (`until_closed`), and
-what is left to be sent has `GRACE` seconds. Every way out, also a cancellation, closes the hub's
-connection.
+what is left to be sent has `GRACE` seconds. A request that is being worked on is finished first: it
+may be the application's code. Every way out, also a cancellation, closes the hub's connection.
 
 **Refusal.** A page of a foreign origin gets HTTP 403. Whoever `authenticate` refuses is let in and
 closed at once with the code: browsers do not tell a page why a WebSocket was not opened, and it
@@ -76,8 +76,8 @@ class WebSocketEndpoint:
     `allowed_origins` are the origins of pages that may connect, `["*"]` for any; those of the same
     host when not given. To let in foreign pages is safe only where cookies do not authenticate.
 
-    >>> from treadle.hub.asgi import WebSocketEndpoint
-    >>> endpoint = WebSocketEndpoint(hub, allowed_origins=["https://app.example"])
+    >>> from treadle.hub import Hub
+    >>> endpoint = WebSocketEndpoint(Hub(), allowed_origins=["https://app.example"])
     """
 
     def __init__(self, hub: Hub, *, allowed_origins: Iterable[str] | None = None) -> None:
@@ -151,8 +151,8 @@ class WebSocketEndpoint:
         else:
             writing = asyncio.create_task(write_all(connection, send))
         try:
-            async with until_closed(connection):
-                if await read_all(connection, receive):
+            async with until_closed(connection) as reading:
+                if await read_all(connection, receive, reading):
                     return
             if writing is not None:
                 await asyncio.wait({writing}, timeout=GRACE)
@@ -192,19 +192,23 @@ class DirectWriter:
         self._line.write(ready)
 
 
-async def read_all(connection: Connection, receive: Receive) -> bool:
+async def read_all(connection: Connection, receive: Receive, reading: until_closed) -> bool:
     """Hand what the client sends to the hub. True: the client is gone; False: the hub closed."""
-    while True:
+    while connection.close_code is None:
         event = await receive()
         if event["type"] == "websocket.disconnect":
             code = Code.NORMAL if event.get("code") == Code.NORMAL else Code.GOING_AWAY
             connection.close(code, event.get("reason") or "the client went away")
             return True
         payload = event.get("text")
+        reading.busy = True  # a handler of the application may be at work
         try:
             await connection.receive(event["bytes"] if payload is None else payload)
         except HubClosed:
             return False
+        finally:
+            reading.busy = False
+    return False
 
 
 async def write_all(connection: Connection, send: Send) -> None:

@@ -291,7 +291,7 @@ export class Hub {
     const room = new Room({
       name,
       options,
-      publish: (...values) => this.publish(...values),
+      publish: (to, data, how) => this.publish(to, data, how),
       leave: (left) => this.#leave(left),
       settle: (resolve, reject) => {
         settler = { resolve, reject };
@@ -586,7 +586,7 @@ class Link {
   #timers;
   #jitter;
   #unlisten;
-  #socket = null;
+  /** @type {any} */ #socket = null;
   /** Of the attempt to connect; whatever belongs to an earlier one is not listened to. */
   #generation = 0;
   #failures = 0; // attempts in a row without a stable connection
@@ -636,7 +636,8 @@ class Link {
     socket.binaryType = "arraybuffer";
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onclose = (event) => this.#lose(event.code, event.reason);
-    socket.onerror = () => {}; // a close follows, and says more
+    // a close follows at once, and says more; but not in every WebSocket outside of browsers
+    socket.onerror = () => this.#timers.start("failed", 0, () => this.#lose(1006, "failed"));
     return socket;
   }
 
@@ -687,7 +688,7 @@ class Link {
     const socket = this.#socket;
     this.#socket = null;
     if (socket === null) return;
-    socket.onmessage = socket.onclose = null;
+    socket.onmessage = socket.onclose = socket.onerror = null;
     socket.close(Code.NORMAL);
   }
 
@@ -891,7 +892,7 @@ function call(callback, ...values) {
   try {
     callback?.(...values);
   } catch (error) {
-    if (globalThis.reportError) globalThis.reportError(error);
+    if (typeof reportError === "function") reportError(error);
     else console.error(error);
   }
 }
