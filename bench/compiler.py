@@ -37,12 +37,13 @@ PROGRAMS = {
     "load_udp": Recipe("load_udp.c"),
     "http_load": Recipe("http_load.c"),
     "broadcast_load": Recipe("broadcast_load.c"),
+    "fanout_load": Recipe("fanout_load.c"),
     "handshakes": Recipe("handshakes.c", (), OPENSSL),
     "instrument": Recipe("instrument.c", ("-shared", "-fPIC")),
 }
 
-TOOLS = frozenset({"instrument"})
-"""Those that no measurement needs, but counting and profiling do."""
+TOOLS = frozenset({"instrument", "fanout_load"})
+"""Those that no workload needs: for counting and profiling, and for `bench.fanout`."""
 
 
 @dataclass(frozen=True)

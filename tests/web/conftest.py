@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import socket
+import struct
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+
+from tests.net.wire import open_descriptors
 
 uvicorn = pytest.importorskip("uvicorn")
 pytest.importorskip("websockets.asyncio.client")
@@ -59,5 +63,51 @@ async def serving(app: Any, **settings: Any) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-def run(loop: Any) -> Any:
-    return lambda main: loop.run_until_complete(main())
+def run(loop: Any) -> Iterator[Any]:
+    """Run a test's coroutine. No descriptor and no task may be left of it."""
+
+    def call(main: Any) -> None:
+        loop.run_until_complete(main())
+        loop.run_until_complete(asyncio.sleep(0))
+        assert not asyncio.all_tasks(loop)
+        loop.run_until_complete(loop.shutdown_default_executor())
+
+    loop.run_until_complete(asyncio.sleep(0))
+    before = open_descriptors()
+    yield call
+    assert not {fd: what for fd, what in open_descriptors().items() if fd not in before}
+
+
+async def raw_connection(address: str, **options: Any) -> Any:
+    """A WebSocket without a library: what a peer may do that no library does."""
+    host, port = address.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port), **options)
+    writer.write(opening())
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101")
+    return reader, writer
+
+
+def opening(path: bytes = b"/") -> bytes:
+    """A client's request."""
+    return (
+        b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+
+
+def masked(opcode: int, payload: bytes, fin: bool = True) -> bytes:
+    """A client's frame, with a mask of zeros."""
+    return struct.pack("!BB4x", opcode | (0x80 if fin else 0), 0x80 | len(payload)) + payload
+
+
+async def deaf_peer(address: str) -> socket.socket:
+    """A WebSocket that never reads, with little room in the kernel."""
+    loop = asyncio.get_running_loop()
+    peer = socket.socket()
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    peer.setblocking(False)
+    host, port = address.split(":")
+    await loop.sock_connect(peer, (host, int(port)))
+    await loop.sock_sendall(peer, opening())
+    return peer

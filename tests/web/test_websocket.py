@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.web.conftest import serving
+from tests.web.conftest import masked, opening, raw_connection, serving
 from treadle.web import WebSocketProtocol
 from treadle.web.websocket import READ_AHEAD
 
@@ -19,24 +19,6 @@ async def echo(scope, receive, send):
     await send({"type": "websocket.accept"})
     while (event := await receive())["type"] == "websocket.receive":
         await send({"type": "websocket.send", **{k: v for k, v in event.items() if k != "type"}})
-
-
-async def raw_connection(address):
-    """A WebSocket without a library: what a peer may do that no library does."""
-    host, port = address.split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(
-        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
-    head = await reader.readuntil(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 101")
-    return reader, writer
-
-
-def masked(opcode, payload, fin=True):
-    """A client's frame, with a mask of zeros."""
-    return struct.pack("!BB4x", opcode | (0x80 if fin else 0), 0x80 | len(payload)) + payload
 
 
 @pytest.mark.parametrize("message", ["", "wörter", "x" * 125, "x" * 126, "x" * 70_000])
@@ -174,6 +156,38 @@ def test_an_application_that_fails_later_closes_with_1011(run):
     run(main)
 
 
+@pytest.mark.parametrize("status", [200, 999])
+def test_a_response_that_is_not_completed_becomes_500(run, status):
+    async def app(scope, receive, send):
+        await send({"type": "websocket.http.response.start", "status": status, "headers": []})
+        if status == 999:  # there is no such status
+            await send({"type": "websocket.http.response.body", "body": b""})
+
+    async def main():
+        async with serving(app) as address:
+            with pytest.raises(InvalidStatus) as caught:
+                await connect(f"ws://{address}", proxy=None)
+        assert caught.value.response.status_code == 500
+
+    run(main)
+
+
+@pytest.mark.parametrize("code", [1005, 70000])
+def test_a_close_code_that_there_is_not_is_an_error_of_the_application(run, code):
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": code})
+
+    async def main():
+        async with serving(app) as address, connect(f"ws://{address}", proxy=None) as socket:
+            with pytest.raises(ConnectionClosed) as caught:
+                await socket.recv()
+        assert caught.value.rcvd.code == 1011
+
+    run(main)
+
+
 def test_the_application_closes_with_its_code_and_reason(run):
     heard = []
 
@@ -254,6 +268,63 @@ def test_a_peer_that_breaks_the_rules_is_told_which(run, bytes_sent, code):
             writer.close()
 
     run(main)
+
+
+def test_nothing_that_follows_a_broken_text_is_received(run):
+    heard = []
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        heard.append(await receive())
+        heard.append(await receive())
+
+    async def main():
+        async with serving(app) as address:
+            reader, writer = await raw_connection(address)
+            writer.write(masked(0x1, b"\xff") + masked(0x1, b"late") + masked(0x8, b"\x03\xe8"))
+            await reader.read()
+            writer.close()
+
+    run(main)
+    assert [event["type"] for event in heard] == ["websocket.disconnect"] * 2
+    assert heard[0]["code"] == 1007
+
+
+def test_a_message_in_pieces_of_nothing_is_received_whole(run):
+    async def main():
+        async with serving(echo) as address:
+            reader, writer = await raw_connection(address)
+            pieces = [b"", b"a", *[b""] * 1000, b"b"]
+            writer.write(masked(0x1, b"", fin=False))
+            writer.write(b"".join(masked(0x0, piece, fin=False) for piece in pieces))
+            writer.write(masked(0x0, b"c"))
+            assert await reader.readexactly(5) == b"\x81\x03abc"
+            writer.close()
+
+    run(main)
+
+
+def test_a_path_that_is_not_ascii_is_passed_on_or_refused(run):
+    """Which of the two is for the HTTP parser to say."""
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(scope["raw_path"])
+        await receive()
+        await send({"type": "websocket.close"})
+
+    async def main():
+        async with serving(app) as address:
+            host, port = address.split(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(opening(b"/\xff"))
+            answer = await reader.read()
+            assert answer.startswith((b"HTTP/1.1 403", b"HTTP/1.1 400"))
+            writer.close()
+
+    run(main)
+    assert seen in ([b"/\xff"], [])
 
 
 def test_a_ping_is_answered_with_its_payload(run):

@@ -189,6 +189,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.writable = True
+        self._flush()
         _wake(self._senders)
         if self._on_writable is not None:
             self._on_writable()
@@ -202,7 +203,10 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._requested(event)
             elif isinstance(event, Frame):
                 self._received(event)
-        self._flush()
+        if self.writable or sansio.eof_sent:
+            self._flush()
+        else:
+            del sansio.writes[:-1]  # one pong for all pings, when the peer reads again
         if sansio.eof_sent:
             # the peer took its leave or answered ours, or broke the rules and was told so
             said = sansio.close_rcvd or sansio.close_sent
