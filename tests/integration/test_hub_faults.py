@@ -280,3 +280,21 @@ async def test_a_closed_backend_says_so(nodes: Nodes) -> None:
     for call in all_calls(node).values():
         with pytest.raises(HubError):
             await call()
+
+
+async def test_what_a_node_knew_of_a_lost_history_does_not_mix_with_the_new_one(
+    own_broker: Broker, own_nodes: Nodes
+) -> None:
+    node = await own_nodes()
+    (old,) = await node.append("lobby", b"old")
+    own_broker.server.crash()
+    own_broker.forget()
+    own_broker.server.start()
+    other = await own_nodes()
+    # the numbers of the new history are those of the old one, which the first node remembers
+    (new,) = await other.append("lobby", b"new")
+    await node.recorder.until(lambda: node.recorder.links[-1:] == ["restored"])
+    await append(node, "lobby", b"newer")
+    position = await node.backend.last("lobby")
+    assert position.epoch == new.position.epoch != old.position.epoch
+    assert await read_on(node, "lobby", Position(position.epoch, 0)) == [b"new", b"newer"]

@@ -73,6 +73,7 @@ async def test_rooms_of_several_servers_are_one_hub(sharded: Nodes) -> None:
         assert await two.backend.members(room) == [Member("ann")]
 
 
+@pytest.mark.treadle_only  # on one loop, for it waits out a timeout
 async def test_a_server_that_is_away_takes_only_its_own_rooms_with_it(
     sharded: Nodes, two_servers: list[Redis]
 ) -> None:

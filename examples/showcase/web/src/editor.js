@@ -65,16 +65,17 @@ async function send() {
 
 let asked = false;
 
-/** Say what is here, and get the rest. */
+/**
+ * Say what is here, and get the rest. The answer comes on this connection or not at all, so it is
+ * asked for anew on each.
+ */
 async function sync() {
-  if (asked) return; // the answer is under way
   asked = true;
   try {
     await pad.publish({ do: "sync", vector: Y.encodeStateVector(doc) });
   } catch (error) {
     $("saved").textContent = error.reason;
   }
-  asked = false;
 }
 
 const pad = hub.join(`pad:${name}`, {
@@ -86,6 +87,7 @@ const pad = hub.join(`pad:${name}`, {
   onMessage({ data }) {
     Y.applyUpdate(doc, data.update, FROM_HUB);
     if (data.vector) {
+      asked = false;
       const lacking = Y.encodeStateAsUpdate(doc, data.vector);
       // what is under way already may be in it again: that does no harm
       if (lacking.length > NOTHING && (stale || unsure + gathered.length === 0)) {
@@ -93,7 +95,7 @@ const pad = hub.join(`pad:${name}`, {
         timer ??= setTimeout(send, GATHER);
       }
       stale = false;
-    } else if (doc.store.pendingStructs) {
+    } else if (doc.store.pendingStructs && !asked) {
       sync(); // it builds on something that did not come
     }
     showSaved();

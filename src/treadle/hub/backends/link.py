@@ -2,8 +2,8 @@
 
 **Hazards.** A broker may go away with a word (EOF, RST) or without one: behind a firewall that
 forgot the connection, packets vanish, and TCP notices after a quarter of an hour. So whoever serves
-a link has to ask for an answer now and then and give up on silence; `Silence` says how long that
-takes. What is half open when an attempt fails or is cancelled has to be shut.
+a link has to ask for an answer now and then, and give up on silence. What is half open when an
+attempt fails or is cancelled has to be shut.
 
 **Design.** One task owns the connection for its whole life: open, serve until broken, shut, wait,
 open again. Nobody else opens or shuts it. Others wait in `ready` with a deadline of their own.
@@ -115,9 +115,10 @@ class Link(ABC):
         self._closed = True
         self._ready.set()  # whoever waits is to see that it is closed
         owner, self._owner = self._owner, None
-        if owner is not None:
+        while owner is not None and not owner.done():
             owner.cancel()
-            await asyncio.wait([owner])
+            # more than once, for nats-py swallows a cancellation where it waits to write
+            await asyncio.wait([owner], timeout=self.timeout)
 
     async def _attempt(self) -> None:
         self._opener = asyncio.current_task()

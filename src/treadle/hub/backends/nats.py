@@ -35,6 +35,10 @@ class NatsBackend(Backend):
     `urls` are addresses of servers of one system. `timeout` is in seconds, and the longest that any
     call takes. `replicas` is how many servers of a cluster keep the streams. Further `options` go
     to nats-py's `connect`: `user`, `password`, `token`, `user_credentials`, `tls` and others.
+
+    >>> hub = Hub(NatsBackend("nats://one.example.org", prefix="game", timeout=2.0))
+    >>> type(hub.backend).__name__
+    'NatsBackend'
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class NatsBackend(Backend):
 
     async def _up(self) -> None:
         """What has to be so before anybody uses a new connection."""
+        self._the_log.doubt()
         await self._the_log.stream.ensure()
         await self._the_members.stream.ensure()
         await self._the_members.beat(self._lease)

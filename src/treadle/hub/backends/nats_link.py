@@ -132,9 +132,9 @@ class NatsLink(Link):
             raise ConnectionError(explain(problem or error)) from error
         self._inbox = client.new_inbox()
         await client.subscribe(f"{self._inbox}.*", cb=self._answered)
-        self._subscriptions = {
-            subject: await client.subscribe(subject, cb=self._heard) for subject in self._wanted
-        }
+        for subject in list(self._wanted):  # who wants another meanwhile waits for the link
+            if subject in self._wanted:
+                self._subscriptions[subject] = await client.subscribe(subject, cb=self._heard)
 
     async def serve(self) -> None:
         assert self._client is not None
@@ -153,7 +153,7 @@ class NatsLink(Link):
         """Fail when the server answers no more."""
         while True:
             await asyncio.sleep(self.timeout / 2)
-            await client.flush(timeout=self.timeout)  # type: ignore[arg-type]  # a float will do
+            await client.flush(timeout=self.timeout / 2)  # type: ignore[arg-type]  # a float will do
 
     async def shut(self) -> None:
         client, self._client = self._client, None

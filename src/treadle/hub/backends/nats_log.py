@@ -39,7 +39,7 @@ from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from treadle.hub.backends.base import Appended, Entry
-from treadle.hub.backends.nats_link import NatsLink
+from treadle.hub.backends.nats_link import JetStreamError, NatsLink
 from treadle.hub.backends.nats_stream import MESSAGE_ID, SECOND, Stored, Stream
 from treadle.hub.errors import Unavailable, Unrecoverable
 from treadle.hub.frames import Position
@@ -56,6 +56,7 @@ DEDUPE_WINDOW = 120  # seconds
 AGE = 24 * 3600  # seconds that the stream keeps, at least
 COUNT = 10_000  # messages of a room that it keeps, at least
 REMEMBERED = 10_000  # rooms whose last message a node remembers
+AGAIN = 0.02  # seconds until an append that failed is made again
 PAGE = 256  # messages that are looked through at a time
 PLAIN = b"_-:" + (string.ascii_letters + string.digits).encode()
 LONGEST_AGE = 10 * 365 * 24 * 3600
@@ -121,6 +122,7 @@ class Log:
         epoch: Callable[[], str],
         now: Callable[[], int],
     ) -> None:
+        self._link = link
         self._prefix = prefix
         self._epoch = epoch  # makes one that nobody has used
         self._now = now  # the server's time, in nanoseconds
@@ -176,6 +178,10 @@ class Log:
                 return self._note(room, tip_of(made.seq, mark))
             tip = await self.tip(room)
 
+    def doubt(self) -> None:
+        """The stream may be another one from now on, whose numbers mean other messages."""
+        self._tips.clear()
+
     def heard(self, room: str, seq: int, headers: dict[str, str]) -> Tip:
         """What a message that the stream published again says."""
         tip = tip_of(seq, headers)
@@ -202,16 +208,28 @@ class Log:
         if line is None:
             line = self._lines[room] = asyncio.Lock()
         async with line:
-            tip = self._tips.get(room) or await self.tip(room)
             while True:
+                await self._link.ready()
+                tip = self._tips.get(room)
+                if tip is None:
+                    await self.tip(room)
+                    continue  # a new connection has perhaps made it void
                 numbers = (tip.index + 1, tip.last, tip.milestone_for_next)
                 said = header(tip.epoch, "entry", *numbers, kept)
-                made = await self.stream.publish(
-                    self._subject(room), body, {**headers, **said}, expected=tip.seq
-                )
+                try:
+                    made = await self.stream.publish(
+                        self._subject(room), body, {**headers, **said}, tip.seq
+                    )
+                except JetStreamError:
+                    raise
+                except Unavailable:
+                    if dedupe is None:
+                        raise
+                    await asyncio.sleep(AGAIN)
+                    continue
                 if made is not None:
                     break
-                tip = await self.tip(room)
+                self._tips.pop(room, None)
         if made.duplicate:
             return Appended(await self._first(room, made.seq, tip), duplicate=True)
         tip = self._tips[room] = tip_of(made.seq, said)

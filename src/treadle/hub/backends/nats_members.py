@@ -1,5 +1,4 @@
-"""Who is where, and which nodes are alive: one JetStream stream that keeps the last message of each
-subject.
+"""Who is where, and which nodes are alive: the last message of each subject of a stream.
 
 A member is a message on `who.ROOM.CLIENT`, a node's lease one on `lease.NODE`. To remove either is
 to delete the message of that number: of several nodes that try, one is told that it did. And one
@@ -53,6 +52,7 @@ class Members:
     def __init__(
         self, link: NatsLink, prefix: str, replicas: int, node: str, encode: Encode
     ) -> None:
+        self._link = link
         self._prefix = prefix
         self._node = node
         self._encode = encode
@@ -119,6 +119,7 @@ class Members:
         return await self._exit(room, client)
 
     async def _exit(self, room: str, client: str) -> bool:
+        await self._link.ready()  # now: a new connection may make the numbers void
         number = self._numbers.get((room, client))
         if number is None:  # it was being noted, and that was interrupted
             there = await self.stream.last(self._who(room, client))
@@ -148,6 +149,7 @@ class Members:
         if made is None:
             if self._lease:
                 self._own.forget()
+                self._numbers.clear()  # in a stream that was made anew they are others'
                 self.lapsed = True
             made = await self.stream.publish(subject, body, {})
             assert made is not None
@@ -161,7 +163,10 @@ class Members:
             some = forgotten[start : start + AT_ONCE]
             await all_of(*(self._renote(room, member) for room, member in some))
         for room, client in self._own.doubtful():
-            await self._exit(room, client)
+            if (room, client) not in self._own:
+                await self._exit(room, client)
+            if (member := self._own.get(room, client)) is not None:  # it came back meanwhile
+                await self._enter(room, member)
 
     async def _renote(self, room: str, member: Member) -> None:
         await self._enter(room, member)

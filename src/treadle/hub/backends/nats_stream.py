@@ -95,14 +95,12 @@ class Stream:
         body: bytes,
         headers: dict[str, str],
         expected: int | None = None,
-        *,
-        again: bool = False,
     ) -> Acknowledged | None:
         """Store a message; None if the last of its subject is not the `expected` one (0: none)."""
         if expected is not None:
             headers = {**headers, EXPECTED: str(expected)}
         try:
-            answer = await self._link.request(subject, body, headers, again=again)
+            answer = await self._link.request(subject, body, headers, again=False)
         except JetStreamError as error:
             if error.code in WRONG_LAST_SEQUENCE:
                 return None

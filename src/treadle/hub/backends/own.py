@@ -37,6 +37,10 @@ class OwnMembers:
     def __contains__(self, place: Place) -> bool:
         return place in self._present
 
+    def get(self, room: str, client: str) -> Member | None:
+        """Who is in the room under this name, if anybody is to be."""
+        return self._present.get((room, client))
+
     def enters(self, room: str, member: Member) -> None:
         """Is noted, and to be in the room from now on."""
         place = (room, member.client)

@@ -39,7 +39,7 @@ from treadle.hub.backends.base import Appended, Backend, Departure, Entry, Recei
 from treadle.hub.backends.link import all_of, within_timeout
 from treadle.hub.backends.own import OwnMembers
 from treadle.hub.backends.redis_shard import Shard
-from treadle.hub.errors import Unavailable, Unrecoverable
+from treadle.hub.errors import HubError, Unavailable, Unrecoverable
 from treadle.hub.frames import Member, Position
 from treadle.hub.options import Retention
 
@@ -58,6 +58,10 @@ class RedisBackend(Backend):
     `urls` is one address or several: `redis://`, `rediss://` (TLS) or `unix://`, with user,
     password and database as redis-py has them. `timeout` is in seconds, and the longest that any
     call takes.
+
+    >>> hub = Hub(RedisBackend(["redis://one.example.org", "redis://two.example.org"]))
+    >>> type(hub.backend).__name__
+    'RedisBackend'
     """
 
     def __init__(
@@ -110,7 +114,7 @@ class RedisBackend(Backend):
         try:
             async with asyncio.timeout(self._timeout):
                 await all_of(*(self._withdraw(shard) for shard in self._shards if shard.is_up))
-        except (Unavailable, TimeoutError):
+        except (HubError, TimeoutError):
             pass  # the lease will run out
         finally:
             self._own.clear()
@@ -153,15 +157,18 @@ class RedisBackend(Backend):
     def _candidate(self) -> str:
         """An epoch that nobody has used; the node's name is unlike any other's."""
         self._epochs += 1
-        return f"{self._node}.{self._epochs}"
+        return f"{self._node.replace(' ', '_')}.{self._epochs}"
 
     def _deliver(self, room: str, body: bytes) -> None:
         assert self._receiver is not None
         if body[:1] != b"E":
             self._receiver.signal(room, body[1:])
             return
-        epoch, offset, rest = body[1:].split(b" ", 2)
-        position = Position(epoch.decode(), int(offset))
+        try:
+            epoch, offset, rest = body[1:].split(b" ", 2)
+            position = Position(epoch.decode(), int(offset))
+        except ValueError:
+            return  # somebody else's; an entry that is missing is seen from the next one
         if room in self._attached:
             self._seen[room] = position
         self._receiver.entry(room, Entry(position, position.offset - 1, rest))
@@ -308,7 +315,10 @@ class RedisBackend(Backend):
         for start in range(0, len(forgotten), AT_ONCE):
             await all_of(*(self._renote(*some) for some in forgotten[start : start + AT_ONCE]))
         for room, client in self._own.doubtful():
-            await self._exit(room, client)
+            if (room, client) not in self._own:
+                await self._exit(room, client)
+            if (member := self._own.get(room, client)) is not None:  # it came back meanwhile
+                await self._enter(room, member)
 
     async def _renote(self, room: str, member: Member) -> None:
         await self._enter(room, member)

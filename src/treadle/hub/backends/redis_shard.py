@@ -8,8 +8,8 @@ A server confirms subscriptions in the order in which they were asked for. Whoev
 for its own confirmation, in a line; so a confirmation that belongs to an earlier subscription to
 the same channel, withdrawn meanwhile, is not taken for it.
 
-**Silence.** The listening connection asks `PING` every half `timeout` and is broken when nothing at
-all came for a whole one after that. Commands have the timeout themselves.
+**Silence.** The listening connection asks `PING` once in a `timeout`, and is broken when nothing at
+all came for half of one after that. Commands have the timeout themselves.
 
 **Trying again.** A call that may be made twice is made again while its time lasts, so that a broker
 that restarts quickly is not noticed. A call that must not be is made once.
@@ -70,6 +70,7 @@ class Shard(Link):
         # makes listening connections, whose silence is no error in itself
         self._listeners: Any = aioredis.ConnectionPool.from_url(url, **plain, socket_timeout=None)
         self._connection: Any = None
+        self._may_write = False  # the connection's handshake is over
         self._listening: asyncio.Task[None] | None = None
         self._confirmations: deque[asyncio.Future[None]] = deque()
         self._heard = 0.0  # when something came, by the loop's clock
@@ -141,7 +142,7 @@ class Shard(Link):
             return
         self.channels.pop(channel, None)
         connection = self._connection
-        if self.is_up and connection is not None and connection.is_connected:
+        if self._may_write and connection.is_connected:
             # written here and now, so that a later subscription comes later; what cannot be written
             # breaks the link, which then does not ask for this channel
             connection._writer.writelines(connection.pack_command("UNSUBSCRIBE", channel))
@@ -163,6 +164,7 @@ class Shard(Link):
     async def open(self) -> None:
         connection = self._connection = self._listeners.make_connection()
         await connection.connect()
+        self._may_write = True
         self._heard = asyncio.get_running_loop().time()
         self._listening = asyncio.create_task(self._listen())
         subscribing = asyncio.create_task(self._confirmed(self.channels))
@@ -188,6 +190,7 @@ class Shard(Link):
 
     async def shut(self) -> None:
         connection, self._connection = self._connection, None
+        self._may_write = False
         listening, self._listening = self._listening, None
         while self._confirmations:
             future = self._confirmations.popleft()
@@ -204,18 +207,23 @@ class Shard(Link):
 
     async def close(self) -> None:
         await super().close()
-        await self._pool.disconnect(inuse_connections=True)
-        await self._client.aclose()
-        await self._listeners.disconnect()
+        try:
+            await self._pool.disconnect(inuse_connections=True)
+            await self._client.aclose()
+            await self._listeners.disconnect()
+        except (RedisError, OSError):
+            pass  # what cannot be closed properly is closed all the same
 
     async def _ask(self) -> None:
         """Break the link when nothing is heard any more."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self.timeout / 2)
-            if loop.time() - self._heard > self.timeout:
-                raise ConnectionError("the server is silent")
+            asked = loop.time()
             await self._connection.send_command("PING", check_health=False)
+            await asyncio.sleep(self.timeout / 2)
+            if self._heard < asked:
+                raise ConnectionError("the server is silent")
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
