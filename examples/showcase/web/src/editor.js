@@ -32,6 +32,7 @@ document.title = `${name} · treadle`;
 let gathered = []; // changes that are not yet sent
 let unsure = 0; // changes without an answer
 let stale = false; // a change was lost: only a sync can mend that
+let refusal = ""; // why it was lost
 let timer = null;
 let offline = true;
 
@@ -57,7 +58,7 @@ async function send() {
     await pad.publish({ do: "change", update });
   } catch (error) {
     stale = true;
-    $("saved").title = error.reason;
+    refusal = error.reason;
   }
   unsure--;
   showSaved();
@@ -95,6 +96,7 @@ const pad = hub.join(`pad:${name}`, {
         timer ??= setTimeout(send, GATHER);
       }
       stale = false;
+      refusal = "";
     } else if (doc.store.pendingStructs && !asked) {
       sync(); // it builds on something that did not come
     }
@@ -116,7 +118,8 @@ function connected(state) {
 
 function showSaved() {
   const waits = unsure + gathered.length > 0 || stale;
-  $("saved").textContent = waits ? (offline ? "Kept here, sent later" : "Saving…") : "Saved";
+  if (refusal) $("saved").textContent = `Not saved: ${refusal}`;
+  else $("saved").textContent = waits ? (offline ? "Kept here, sent later" : "Saving…") : "Saved";
 }
 
 // --- the cursors
