@@ -31,8 +31,8 @@ def start(module: str, redis: Redis, *arguments: str) -> subprocess.Popen[str]:
 
 
 @pytest.fixture
-def worker(redis: Redis) -> Iterator[subprocess.Popen[str]]:
-    with start("jobs.worker", redis) as process:
+def worker(redis_server: Redis) -> Iterator[subprocess.Popen[str]]:
+    with start("jobs.worker", redis_server) as process:
         try:
             assert process.stdout is not None
             assert "Waiting for jobs" in process.stdout.readline()
@@ -42,9 +42,9 @@ def worker(redis: Redis) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_jobs_are_done_elsewhere_and_their_results_come_back(
-    redis: Redis, worker: subprocess.Popen[str]
+    redis_server: Redis, worker: subprocess.Popen[str]
 ) -> None:
-    with start("jobs.send", redis, "10", "100", "2") as sender:
+    with start("jobs.send", redis_server, "10", "100", "2") as sender:
         out, err = sender.communicate(timeout=PATIENCE)
     assert sender.returncode == 0, err
     assert out.splitlines() == ["4 primes below 10", "25 primes below 100", "0 primes below 2"]
