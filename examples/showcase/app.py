@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from treadle.hub import Backend, Hub, Limits, MemoryBackend, javascript_client
-from treadle.hub.asgi import WebSocketEndpoint
 
 from showcase import chat, game, pads, pulse
 from showcase.people import People
 from showcase.turns import Alone, RedisTurns
+from treadle.hub import Backend, Hub, Limits, MemoryBackend, javascript_client
+from treadle.hub.asgi import WebSocketEndpoint
 
 DIST = Path(__file__).parent / "web" / "dist"
 PAGES = ("chat", "game", "editor", "stats")

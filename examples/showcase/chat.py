@@ -6,6 +6,7 @@ from time import time
 from typing import Annotated
 
 import msgspec
+
 from treadle.hub import NO_HISTORY, Code, Hub, Incoming, Refused, Retention, RoomOptions
 
 ROOMS = {

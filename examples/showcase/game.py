@@ -19,10 +19,10 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 import msgspec
-from treadle.hub import NO_HISTORY, Gap, Hub, Incoming, RoomOptions, Unavailable
 
 from showcase.turns import RENEW, Turns
 from showcase.world import World
+from treadle.hub import NO_HISTORY, Gap, Hub, Incoming, RoomOptions, Unavailable
 
 ROOMS = {
     "game:*": RoomOptions(history=NO_HISTORY, when_full="coalesce"),

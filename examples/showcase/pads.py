@@ -23,6 +23,7 @@ from typing import Annotated
 
 import msgspec
 from pycrdt import Doc, Text
+
 from treadle.hub import (
     NO_HISTORY,
     Code,

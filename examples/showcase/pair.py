@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="showcase.pair", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="showcase.pair", description="Over a Redis.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000, help="the other one takes the next")
     parser.add_argument("--redis", help="the address of a Redis that runs already")

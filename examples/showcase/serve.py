@@ -6,11 +6,11 @@ import argparse
 import os
 import socket
 
-import treadle
 import uvicorn
-from treadle.web import WebSocketProtocol
 
+import treadle
 from showcase.app import Settings, create_app
+from treadle.web import WebSocketProtocol
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -29,7 +29,10 @@ def main(arguments: list[str] | None = None) -> None:
         timeout_graceful_shutdown=3,
     )
     with listener:
-        treadle.run(uvicorn.Server(config).serve(sockets=[listener]))
+        try:
+            treadle.run(uvicorn.Server(config).serve(sockets=[listener]))
+        except KeyboardInterrupt:  # uvicorn has put everything in order, and passes it on
+            pass
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -45,4 +48,5 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), backlog=2048)
     except OSError as failure:
-        raise SystemExit(f"Cannot listen on {host}:{port}: {failure.strerror}") from None
+        reason = os.strerror(failure.errno) if failure.errno else str(failure)
+        raise SystemExit(f"Cannot listen on {host}:{port}: {reason}") from None

@@ -66,19 +66,25 @@ class Cable:
         with contextlib.ExitStack() as stack:
             stack.enter_context(near)
             with self._lock:
-                plugged = self._plugged
-                if plugged:
-                    far = stack.enter_context(socket.create_connection(self._target))
-                    self._ends |= {near, far}
-            if not plugged:
-                near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-                return
+                far = self._far_end() if self._plugged else None
+                if far is None:
+                    near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                    return
+                stack.enter_context(far)
+                self._ends |= {near, far}
             back = threading.Thread(target=self._pass_on, args=(far, near), daemon=True)
             back.start()
             self._pass_on(near, far)
             back.join()
             with self._lock:
                 self._ends -= {near, far}
+
+    def _far_end(self) -> socket.socket | None:
+        """A connection to the server; None when that is down."""
+        try:
+            return socket.create_connection(self._target)
+        except OSError:
+            return None
 
     @staticmethod
     def _pass_on(source: socket.socket, target: socket.socket) -> None:

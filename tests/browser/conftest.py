@@ -136,9 +136,7 @@ def cables() -> Iterator[Callable[[int], Cable]]:
 
 
 @pytest.fixture
-def window(
-    request: pytest.FixtureRequest, browser: Browser, cables: Any
-) -> Iterator[Window]:
+def window(request: pytest.FixtureRequest, browser: Browser, cables: Any) -> Iterator[Window]:
     """Open a page in a window of somebody's own: `window("chat", "Ada")`; it has a `.cable`.
 
     The server is the fixture `showcase`, unless its port is given.

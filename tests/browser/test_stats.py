@@ -19,7 +19,7 @@ def test_a_window_that_is_opened_is_counted_in_the_other(window: Window) -> None
 
 def test_every_figure_has_a_plot_that_is_drawn(window: Window) -> None:
     page = window("stats", "Ada", size=PHONE)
-    expect(page.locator("#tile-delivered")).not_to_have_text("– /s")
+    expect(page.locator("#tile-delivered")).not_to_have_text("… /s")
     plots = page.locator(".plot canvas")
     expect(plots).to_have_count(6)
     drawn = """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height)
@@ -29,7 +29,7 @@ def test_every_figure_has_a_plot_that_is_drawn(window: Window) -> None:
 
 def test_a_page_that_is_opened_later_shows_what_was_before(window: Window) -> None:
     first = window("stats", "Ada")
-    expect(first.locator("#tile-delivered")).not_to_have_text("– /s")
+    expect(first.locator("#tile-delivered")).not_to_have_text("… /s")
     second = window("stats", "Bob")
     expect(second.locator("#tile-connections")).to_have_text("2")
     expect(second.locator("#foot")).to_contain_text("out of history for clients")

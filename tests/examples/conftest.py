@@ -9,4 +9,3 @@ from tests.hub.conftest import run, virtual_loop  # noqa: F401  (pytest finds th
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 sys.path.insert(0, str(EXAMPLES))
-

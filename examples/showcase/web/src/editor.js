@@ -32,6 +32,7 @@ document.title = `${name} · treadle`;
 let gathered = []; // changes that are not yet sent
 let unsure = 0; // changes without an answer
 let stale = false; // a change was lost: only a sync can mend that
+let refusal = ""; // why it was lost
 let timer = null;
 let offline = true;
 
@@ -57,7 +58,7 @@ async function send() {
     await pad.publish({ do: "change", update });
   } catch (error) {
     stale = true;
-    $("saved").title = error.reason;
+    refusal = error.reason;
   }
   unsure--;
   showSaved();
@@ -65,16 +66,17 @@ async function send() {
 
 let asked = false;
 
-/** Say what is here, and get the rest. */
+/**
+ * Say what is here, and get the rest. The answer comes on this connection or not at all, so it is
+ * asked for anew on each.
+ */
 async function sync() {
-  if (asked) return; // the answer is under way
   asked = true;
   try {
     await pad.publish({ do: "sync", vector: Y.encodeStateVector(doc) });
   } catch (error) {
     $("saved").textContent = error.reason;
   }
-  asked = false;
 }
 
 const pad = hub.join(`pad:${name}`, {
@@ -86,6 +88,7 @@ const pad = hub.join(`pad:${name}`, {
   onMessage({ data }) {
     Y.applyUpdate(doc, data.update, FROM_HUB);
     if (data.vector) {
+      asked = false;
       const lacking = Y.encodeStateAsUpdate(doc, data.vector);
       // what is under way already may be in it again: that does no harm
       if (lacking.length > NOTHING && (stale || unsure + gathered.length === 0)) {
@@ -93,7 +96,8 @@ const pad = hub.join(`pad:${name}`, {
         timer ??= setTimeout(send, GATHER);
       }
       stale = false;
-    } else if (doc.store.pendingStructs) {
+      refusal = "";
+    } else if (doc.store.pendingStructs && !asked) {
       sync(); // it builds on something that did not come
     }
     showSaved();
@@ -114,7 +118,8 @@ function connected(state) {
 
 function showSaved() {
   const waits = unsure + gathered.length > 0 || stale;
-  $("saved").textContent = waits ? (offline ? "Kept here, sent later" : "Saving…") : "Saved";
+  if (refusal) $("saved").textContent = `Not saved: ${refusal}`;
+  else $("saved").textContent = waits ? (offline ? "Kept here, sent later" : "Saving…") : "Saved";
 }
 
 // --- the cursors

@@ -8,7 +8,7 @@ const HEIGHT = 165;
 const GONE = 10; // seconds after which a process that says nothing is not shown
 
 const whole = (value) => (value ?? 0).toLocaleString("en", { maximumFractionDigits: 0 });
-const megabytes = (value) => (value == null ? "–" : (value / 2 ** 20).toFixed(1));
+const megabytes = (value) => (value == null ? "…" : (value / 2 ** 20).toFixed(1));
 const milliseconds = (value) => (value ?? 0).toFixed(1);
 
 const TILES = [
@@ -176,7 +176,7 @@ function build() {
 }
 
 for (const [name, title, , unit] of TILES) {
-  const value = make("dd", { id: `tile-${name}` }, "–");
+  const value = make("dd", { id: `tile-${name}` }, "…");
   if (unit) value.append(make("small", {}, ` ${unit}`));
   $("tiles").append(make("dl", { className: "tile card", style: { margin: 0 } }, make("dt", {}, title), value));
 }
