@@ -11,8 +11,8 @@ workload of `python -m bench`. It measures, in rounds in which the contestants t
 - `never_reading`: KiB by which resident memory grows while 100,000 messages are published to one
   client that does not read.
 
-Results are printed as a table; `--json FILE` keeps everything raw, `--page FOLDER` writes `rooms.md`
-and `rooms.json`. `--quick` sees that all of it works.
+Results are printed as a table; `--json FILE` keeps everything raw, `--page FOLDER` writes
+`rooms.md` and `rooms.json`. `--quick` sees that all of it works.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from bench import compiler, cores, machine
 from bench.child import last_line
 from bench.echoes import HOST
 from bench.rooms import CONTESTANTS, HUB_JOIN, Contestant
-from bench.underload import waited
+from bench.served import waited
 
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -162,7 +162,10 @@ def fan_out(name: str, effort: Effort) -> tuple[float, dict[str, Any]]:
 def idle(name: str, effort: Effort, headers: str) -> tuple[float, dict[str, Any]]:
     """KiB of resident memory per connection."""
     contestant = CONTESTANTS[name]
-    with serving(name) as server, clients(server, contestant, FIRST, 0, 0, 0, headers=headers) as few:
+    with (
+        serving(name) as server,
+        clients(server, contestant, FIRST, 0, 0, 0, headers=headers) as few,
+    ):
         told(few.stdout)
         before = server.resident()
         with clients(server, contestant, effort.idle, 0, 0, 0, headers=headers) as many:
@@ -262,7 +265,9 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
     held = figures.get(("never_reading", label_of("hub")))
     deaf = None if held is None else held / BOUND
     return [
-        Verdict("hub_fanout: at most half of the better other library", half, _at_most(half, 1 / 2)),
+        Verdict(
+            "hub_fanout: at most half of the better other library", half, _at_most(half, 1 / 2)
+        ),
         Verdict("idle_websockets: a third below uvicorn's default", third, _at_most(third, 2 / 3)),
         Verdict("the same, where clients offer no compression", plain, _at_most(plain, 2 / 3)),
         Verdict("never_reading: no more than its bound", deaf, _at_most(deaf, 1)),
@@ -355,7 +360,7 @@ def versions() -> dict[str, str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser("python -m bench.fanout", description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser("python -m bench.fanout", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small and short; not for quoting")
     parser.add_argument("--rounds", type=int, help="how often everything is measured")
     parser.add_argument("--only", default="", help="some measurements, with commas between")

@@ -13,7 +13,7 @@ import json
 import resource
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,10 @@ from bench.servers import memory
 
 LIFETIME_SECONDS = 300
 ROOM = "room"
-Scope = dict[str, Any]
+Scope = MutableMapping[str, Any]
 
-HUB_JOIN = '{"type":"join","id":1,"room":"%s"}' % ROOM
-HUB_PREFIX = '{"type":"publish","id":2,"room":"%s","data":"' % ROOM
+HUB_JOIN = f'{{"type":"join","id":1,"room":"{ROOM}"}}'
+HUB_PREFIX = f'{{"type":"publish","id":2,"room":"{ROOM}","data":"'
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def litestar() -> Any:
     from litestar.exceptions import WebSocketDisconnect
 
     @websocket("/")
-    async def serve(socket: WebSocket, channels: ChannelsPlugin) -> None:
+    async def serve(socket: WebSocket[Any, Any, Any], channels: ChannelsPlugin) -> None:
         await socket.accept()
         async with (
             channels.start_subscription(ROOM) as subscriber,

@@ -22,6 +22,9 @@ from typing import TextIO
 
 try:
     import click
+    from rich.console import Console
+
+    import treadle
     from _tour import (
         callbacks,
         compare,
@@ -34,9 +37,6 @@ try:
     )
     from _tour.scale import FULL, QUICK, Scale
     from _tour.stage import Figures, Stage, TourFailed
-    from rich.console import Console
-
-    import treadle
 except ModuleNotFoundError as missing:
     if missing.name not in ("click", "rich", "treadle"):
         raise

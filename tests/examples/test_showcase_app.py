@@ -8,9 +8,9 @@ import sys
 
 import httpx
 import pytest
+
 from showcase import app as showcase
 from showcase.people import LONGEST_NAME, People
-
 from tests.examples.conftest import EXAMPLES
 from tests.hub.asgi.peer import Peer, connected
 from treadle.hub import Handshake, Refused

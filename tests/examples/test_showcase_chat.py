@@ -6,9 +6,9 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
+
 from showcase.chat import ROOMS, add_chat
 from showcase.people import People
-
 from treadle.hub import Code, Hub, Identity, Message, Refused
 
 ADA = Identity(user="Ada", info={"name": "Ada", "colour": "#3a6bc2"})

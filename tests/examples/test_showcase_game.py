@@ -6,9 +6,9 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
+
 from showcase.game import ABANDONED, ROOMS, Games
 from showcase.turns import Alone
-
 from treadle.hub import Hub, MemoryBackend, MemoryBroker, Message, Refused
 
 STILL = {"dx": 0, "dy": 0}

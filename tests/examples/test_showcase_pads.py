@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 from pycrdt import Doc, Text
-from showcase.pads import LONGEST_TEXT, MOST_PADS, ROOMS, Pads
 
+from showcase.pads import LONGEST_TEXT, MOST_PADS, ROOMS, Pads
 from treadle.hub import Hub, Limits, MemoryBackend, MemoryBroker, Message, Refused
 
 EMPTY = Doc().get_state()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from showcase.pulse import ROOM, ROOMS, LoopLag, beating
 
+from showcase.pulse import ROOM, ROOMS, LoopLag, beating
 from treadle.hub import Hub, Message
 
 

@@ -6,6 +6,7 @@ from math import hypot
 from random import Random
 
 import pytest
+
 from showcase.world import CRAFT, SIZE, SPARKS, Craft, Spark, World
 
 STEP = 1 / 30

@@ -213,13 +213,14 @@ def test_an_application_that_is_cancelled_says_goodbye(run):
     run(main)
 
 
+@pytest.mark.treadle_only  # asyncio reports connection_lost twice then, and fails over it itself
 def test_a_callback_may_end_the_connection_that_has_become_writable(run):
     async def app(scope, receive, send):
         await receive()
         await send(ACCEPT)
         line = scope["extensions"]["treadle.websocket"]
         fill(line)
-        line.on_writable(lambda: asyncio.current_task() or line._transport.abort())
+        line.on_writable(lambda: line._transport is None or line._transport.abort())
         full.set()
         heard.append((await receive())["code"])
 
@@ -262,5 +263,6 @@ def test_a_loop_is_forgotten_with_its_server(loop_factory):
         asyncio.set_event_loop(None)
     forgotten = weakref.ref(loop)
     del loop
-    gc.collect()
+    for _ in range(2):  # what a destructor looked at goes with the second
+        gc.collect()
     assert forgotten() is None
