@@ -11,8 +11,8 @@ workload of `python -m bench`. It measures, in rounds in which the contestants t
 - `never_reading`: KiB by which resident memory grows while 100,000 messages are published to one
   client that does not read.
 
-Results are printed as a table; `--json FILE` keeps everything raw, `--page FOLDER` writes `rooms.md`
-and `rooms.json`. `--quick` sees that all of it works.
+Results are printed as a table; `--json FILE` keeps everything raw, `--page FOLDER` writes
+`rooms.md` and `rooms.json`. `--quick` sees that all of it works.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from bench import compiler, cores, machine
 from bench.child import last_line
 from bench.echoes import HOST
 from bench.rooms import CONTESTANTS, HUB_JOIN, Contestant
-from bench.underload import waited
+from bench.served import waited
 
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -162,12 +162,13 @@ def fan_out(name: str, effort: Effort) -> tuple[float, dict[str, Any]]:
 def idle(name: str, effort: Effort, headers: str) -> tuple[float, dict[str, Any]]:
     """KiB of resident memory per connection."""
     contestant = CONTESTANTS[name]
-    with serving(name) as server, clients(server, contestant, FIRST, 0, 0, 0, headers=headers) as few:
-        told(few.stdout)
-        before = server.resident()
-        with clients(server, contestant, effort.idle, 0, 0, 0, headers=headers) as many:
-            told(many.stdout)
-            after = server.resident()
+    with serving(name) as server:
+        with clients(server, contestant, FIRST, 0, 0, 0, headers=headers) as few:
+            told(few.stdout)
+            before = server.resident()
+            with clients(server, contestant, effort.idle, 0, 0, 0, headers=headers) as many:
+                told(many.stdout)
+                after = server.resident()
     facts = {"connections": effort.idle, "resident_before": before, "resident_after": after}
     return (after - before) / effort.idle / 1024, facts
 
@@ -191,14 +192,19 @@ def join_and_stop_reading(peer: socket.socket) -> None:
         f"GET / HTTP/1.1\r\nHost: {HOST}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n".encode()
     )
+    _hear(peer, b"\r\n\r\n")
     join = HUB_JOIN.encode()
     peer.sendall(bytes([0x81, 0x80 | len(join), 0, 0, 0, 0]) + join)
-    answer = b""
-    while b'"joined"' not in answer:
+    _hear(peer, b'"joined"')
+
+
+def _hear(peer: socket.socket, what: bytes) -> None:
+    heard = b""
+    while what not in heard:
         more = peer.recv(4096)
         if not more:
             raise RuntimeError("the server closed the connection")
-        answer += more
+        heard += more
 
 
 Measure = Callable[[str, Effort], tuple[float, dict[str, Any]]]
@@ -262,7 +268,7 @@ def verdicts(rows: Sequence[Row]) -> list[Verdict]:
     held = figures.get(("never_reading", label_of("hub")))
     deaf = None if held is None else held / BOUND
     return [
-        Verdict("hub_fanout: at most half of the better other library", half, _at_most(half, 1 / 2)),
+        Verdict("hub_fanout: at most half of the better other", half, _at_most(half, 1 / 2)),
         Verdict("idle_websockets: a third below uvicorn's default", third, _at_most(third, 2 / 3)),
         Verdict("the same, where clients offer no compression", plain, _at_most(plain, 2 / 3)),
         Verdict("never_reading: no more than its bound", deaf, _at_most(deaf, 1)),
