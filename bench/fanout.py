@@ -365,7 +365,7 @@ def versions() -> dict[str, str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser("python -m bench.fanout", description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser("python -m bench.fanout", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small and short; not for quoting")
     parser.add_argument("--rounds", type=int, help="how often everything is measured")
     parser.add_argument("--only", default="", help="some measurements, with commas between")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from bench import compiler, fanout
 from bench.fanout import Effort, Row, label_of, verdicts
 from bench.rooms import CONTESTANTS

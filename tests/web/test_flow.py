@@ -152,8 +152,8 @@ def test_two_receivers_get_each_message_once_and_both_the_end(run):
         await receive()
         await send(ACCEPT)
         for _ in range(2):
-            for event in await asyncio.gather(receive(), receive()):
-                heard.append(event.get("text", event.get("code")))
+            events = await asyncio.gather(receive(), receive())
+            heard.extend(event.get("text", event.get("code")) for event in events)
 
     async def main():
         async with serving(app) as address:
