@@ -13,11 +13,10 @@ import json
 import resource
 import signal
 import sys
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.applications import Receive, Send
 from bench.echoes import BACKLOG, HOST
 from bench.loops import SUBJECT, new_loop
 from bench.servers import memory
@@ -25,9 +24,11 @@ from bench.servers import memory
 LIFETIME_SECONDS = 300
 ROOM = "room"
 Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-HUB_JOIN = f'{{"type":"join","id":1,"room":"{ROOM}"}}'
-HUB_PREFIX = f'{{"type":"publish","id":2,"room":"{ROOM}","data":"'
+HUB_JOIN = '{"type":"join","id":1,"room":"room"}'
+HUB_PREFIX = '{"type":"publish","id":2,"room":"room","data":"'
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def hub() -> Any:
 
 
 def socketio() -> Any:
-    import socketio as library
+    import socketio as library  # type: ignore[import-untyped]
 
     server = library.AsyncServer(async_mode="asgi")
 

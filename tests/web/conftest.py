@@ -80,8 +80,9 @@ def run(loop: Any) -> Iterator[Any]:
 
 async def raw_connection(address: str, **options: Any) -> Any:
     """A WebSocket without a library: what a peer may do that no library does."""
-    host, port = address.split(":")
-    reader, writer = await asyncio.open_connection(host, int(port), **options)
+    if "sock" not in options:
+        options["host"], options["port"] = address.split(":")
+    reader, writer = await asyncio.open_connection(**options)
     writer.write(opening())
     head = await reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101")

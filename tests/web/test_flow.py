@@ -8,6 +8,7 @@ import pytest
 
 from tests.web.conftest import deaf_peer, masked, opening, raw_connection, serving
 from treadle.web import WebSocketProtocol
+from treadle.web.keepalive import SLICES
 from treadle.web.websocket import LARGE, READ_AHEAD
 
 ACCEPT = {"type": "websocket.accept"}
@@ -98,12 +99,11 @@ def test_a_peer_that_is_not_listened_to_is_not_given_up(run):
         line = scope["extensions"]["treadle.websocket"]
         while not line._paused:
             await asyncio.sleep(0)
-        for _ in range(20):  # many intervals, in which no pong can be read
-            line._keepalive._look()
-        await asyncio.sleep(0.05)
-        for _ in range(20):
-            line._keepalive._look()
-        heard.append((await receive())["type"])
+        keepalive = line._keepalive
+        for _ in range(5 * SLICES):  # five intervals, in which no pong can be read
+            keepalive._look()
+            await asyncio.sleep(0.001)
+        states.append(line._state)
         done.set()
 
     async def main():
@@ -113,9 +113,9 @@ def test_a_peer_that_is_not_listened_to_is_not_given_up(run):
             await done.wait()
             writer.close()
 
-    done, heard = asyncio.Event(), []
+    done, states = asyncio.Event(), []
     run(main)
-    assert heard == ["websocket.receive"]
+    assert states == ["open"]
 
 
 def test_what_comes_before_the_application_has_accepted_is_kept(run):

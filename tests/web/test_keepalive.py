@@ -21,7 +21,9 @@ class Loop:
         return self.now
 
     def call_later(self, delay, callback):
-        self.timers.append((self.now + delay, callback))
+        timer = (self.now + delay, callback)
+        self.timers.append(timer)
+        return timer
 
     def pass_time(self, seconds):
         end = self.now + seconds

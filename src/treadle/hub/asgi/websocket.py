@@ -100,6 +100,7 @@ class WebSocketEndpoint:
             connection = await self._connect(request, offer, send)
         except LOST:
             return
+        del request, offer  # some KiB, which are of no use while the client stays
         if connection is not None:
             try:
                 await self._serve(connection, scope, receive, send)
