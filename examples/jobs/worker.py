@@ -16,7 +16,6 @@ import jobs.tasks  # noqa: F401  (so that the broker knows them)
 import treadle
 from jobs.broker import URL, broker
 
-
 PATIENCE = 1.0  # seconds for a cancellation to arrive
 
 
