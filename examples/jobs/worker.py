@@ -7,31 +7,30 @@ processor. Start as many as you like, on as many machines.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
+from concurrent.futures import ProcessPoolExecutor
 
-from taskiq.api import run_receiver_task
+from taskiq.receiver import Receiver
 
 import jobs.tasks  # noqa: F401  (so that the broker knows them)
 import treadle
 from jobs.broker import URL, broker
 
+AT_ONCE = 100  # jobs that are coroutines
+
 
 async def main() -> None:
-    """Work until SIGTERM. A job that is not done by then goes to another worker."""
+    """Work until SIGTERM, and finish what was begun; or until cancelled."""
+    told_to_end = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told_to_end.set)
+    broker.is_worker_process = True
     await broker.startup()
-    working = asyncio.create_task(
-        run_receiver_task(
-            broker, sync_workers=os.cpu_count(), use_process_pool=True, max_async_tasks=100
-        )
-    )
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
-    print(f"Waiting for jobs at {URL}", flush=True)
     try:
-        await asyncio.wait({working})
+        with ProcessPoolExecutor() as pool:
+            receiver = Receiver(broker, pool, max_async_tasks=AT_ONCE, run_startup=False)
+            print(f"Waiting for jobs at {URL}", flush=True)
+            await receiver.listen(told_to_end)
     finally:
-        working.cancel()
-        await asyncio.wait({working})
         await broker.shutdown()
 
 

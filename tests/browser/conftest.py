@@ -111,7 +111,7 @@ class Showcase:
         return complaints
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def showcase(pages_built: None) -> Iterator[Showcase]:
     """A server that has nothing to complain about."""
     server = Showcase()
@@ -139,7 +139,8 @@ def cables() -> Iterator[Callable[[int], Cable]]:
 def window(request: pytest.FixtureRequest, browser: Browser, cables: Any) -> Iterator[Window]:
     """Open a page in a window of somebody's own: `window("chat", "Ada")`; it has a `.cable`.
 
-    The server is the fixture `showcase`, unless its port is given.
+    The server is the fixture `showcase`, unless its port is given; each test has a room, a game and
+    a text of its own there.
     """
     if "pair" in request.fixturenames:
         request.getfixturevalue("pair")  # it has to outlive the windows
@@ -156,7 +157,7 @@ def window(request: pytest.FixtureRequest, browser: Browser, cables: Any) -> Ite
         page = context.new_page()
         page.cable = cable
         page.on("pageerror", lambda error: failures.append(f"{name}: {error}"))
-        page.goto(f"{cable.address}/{page_name}")
+        page.goto(f"{cable.address}/{page_name}#{request.node.name}")
         expect(page.locator("#state")).to_have_attribute("data-state", "online")
         pages.append((name, page))
         return page

@@ -86,10 +86,10 @@ def test_with_the_network_cut_and_restored_nothing_is_missing_or_doubled(window:
 
 def test_a_line_whose_answer_was_lost_is_not_said_twice(window: Window) -> None:
     ada, bob = window("chat", "Ada"), window("chat", "Bob")
-    for number in range(10):  # each time, the cut comes somewhere between the line and its answer
+    for number in range(4):  # each time, the cut comes somewhere between the line and its answer
         say(bob, f"line {number}")
         bob.cable.cut()
         bob.cable.restore()
         expect(bob.locator("#state")).to_have_attribute("data-state", "online")
     for page in (ada, bob):
-        expect(bubbles(page)).to_have_text([f"line {number}" for number in range(10)])
+        expect(bubbles(page)).to_have_text([f"line {number}" for number in range(4)])

@@ -34,9 +34,3 @@ def test_a_page_that_is_opened_later_shows_what_was_before(window: Window) -> No
     expect(second.locator("#tile-connections")).to_have_text("2")
     expect(second.locator("#foot")).to_contain_text("out of history for clients")
     expect(second.locator("#foot")).not_to_contain_text("clients: 0.")
-
-
-def test_nothing_is_wider_than_a_phone(window: Window) -> None:
-    for name in ("stats", "chat"):
-        page = window(name, "Ada", size=PHONE)
-        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,6 +29,7 @@ def start(module: str, redis: Redis, *arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -38,7 +41,9 @@ def worker(redis_server: Redis) -> Iterator[subprocess.Popen[str]]:
             assert "Waiting for jobs" in process.stdout.readline()
             yield process
         finally:
-            process.kill()
+            # all of its session: a worker that is killed leaves the processes of its pool behind
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_jobs_are_done_elsewhere_and_their_results_come_back(

@@ -155,7 +155,7 @@ function build() {
           y: { range: (_, __, most) => [0, Math.max(1, (most ?? 0) * 1.15)] },
         },
         axes: [
-          { ...axis, grid: { show: false }, size: 26, space: 60, values: "{HH}:{mm}" },
+          { ...axis, grid: { show: false }, size: 26, incrs: [60], space: 20, values: "{HH}:{mm}" },
           { ...axis, size: 38, space: 34, values: (_, values) => values.map(compact) },
         ],
         series: [
