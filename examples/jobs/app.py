@@ -18,10 +18,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from taskiq.exceptions import SendTaskError
-from treadle.hub import Connection, Hooks, Hub, Refused, javascript_client
-from treadle.hub.asgi import WebSocketEndpoint
 
 from jobs.tasks import broker, count_primes, create_hub
+from treadle.hub import Connection, Hooks, Hub, Refused, javascript_client
+from treadle.hub.asgi import WebSocketEndpoint
 
 LARGEST = 10_000_000
 

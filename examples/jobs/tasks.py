@@ -25,6 +25,7 @@ from taskiq import (
     TaskiqResult,
 )
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
+
 from treadle.hub import Hooks, Hub, Retention, RoomOptions
 from treadle.hub.backends.redis import RedisBackend
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-import treadle
 import uvicorn
-from treadle.web import WebSocketProtocol
 
+import treadle
 from jobs.app import create_app
+from treadle.web import WebSocketProtocol
 
 
 def main() -> None:

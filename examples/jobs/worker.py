@@ -13,9 +13,9 @@ import asyncio
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
-import treadle
 from taskiq.receiver import Receiver
 
+import treadle
 from jobs.tasks import PATIENCE, broker, create_hub, nudge
 
 

@@ -21,6 +21,8 @@ from jobs.app import create_app
 from jobs.tasks import broker
 from taskiq.kicker import AsyncKicker
 
+from tests.integration.servers import PATIENCE
+
 
 def say(what: Any) -> None:
     print(json.dumps(what), flush=True)
@@ -31,13 +33,25 @@ async def listen(client: Any) -> None:
         say(message.data)
 
 
+async def commands() -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    return reader
+
+
 async def main() -> None:
+    async with asyncio.timeout(PATIENCE):
+        await serve(await commands())
+
+
+async def serve(reader: asyncio.StreamReader) -> None:
     app = create_app()
     web = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://jobs.example")
     async with app.router.lifespan_context(app), web:
         client = await app.state.hub.client()
         listening: asyncio.Task[None] | None = None
-        while line := await asyncio.to_thread(sys.stdin.readline):
+        while line := await reader.readline():
             command, argument = json.loads(line)
             if command == "cancel":
                 say((await web.delete(f"/orders/{argument}")).status_code)
