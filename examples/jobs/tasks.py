@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Annotated, Any
+from typing import Any
 
 from taskiq import (
     Context,
@@ -82,7 +82,7 @@ broker = (
 
 
 @broker.task(retry_on_error=True)
-async def count_primes(below: int, context: Annotated[Context, TaskiqDepends()]) -> int | None:
+async def count_primes(below: int, context: Context = TaskiqDepends()) -> int | None:  # noqa: B008
     """How many primes there are below a number; None when nobody wants to know any more."""
     hub: Hub = context.state.hub
     order = context.message.task_id

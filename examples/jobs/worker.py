@@ -12,7 +12,9 @@ from __future__ import annotations
 import asyncio
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
+from taskiq.exceptions import SendTaskError
 from taskiq.receiver import Receiver
 
 import treadle
@@ -40,7 +42,8 @@ async def keep_nudging() -> None:
     """See that jobs of dead workers are looked for when nothing is ordered."""
     while True:
         await asyncio.sleep(PATIENCE / 2)
-        await nudge.kiq()
+        with suppress(SendTaskError):  # Redis is away; the next time, then
+            await nudge.kiq()
 
 
 async def run() -> None:
