@@ -109,7 +109,7 @@ async def take(request: Request) -> Response:
     except msgspec.MsgspecError as failure:
         return JSONResponse({"error": str(failure)}, 400)
     if not 0 <= order.below <= LARGEST:
-        return JSONResponse({"error": f"at most {LARGEST}"}, 400)
+        return JSONResponse({"error": f"between 0 and {LARGEST}, please"}, 400)
     try:
         job = await count_primes.kiq(order.below)
     except SendTaskError:
