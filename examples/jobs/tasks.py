@@ -24,6 +24,7 @@ from taskiq import (
     TaskiqMiddleware,
     TaskiqResult,
 )
+from taskiq.serializers import JSONSerializer
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 
 from treadle.hub import Hooks, Hub, Retention, RoomOptions
@@ -75,7 +76,12 @@ broker = (
         maxlen=100_000,  # done jobs stay in the stream; more than this may never wait
     )
     .with_result_backend(
-        RedisAsyncResultBackend(REDIS, result_ex_time=KEPT, prefix_str=f"{NAME}:result")
+        RedisAsyncResultBackend(
+            REDIS,
+            serializer=JSONSerializer(),  # not pickle: what is in a Redis is not to be executed
+            result_ex_time=KEPT,
+            prefix_str=f"{NAME}:result",
+        )
     )
     .with_middlewares(SimpleRetryMiddleware(default_retry_count=RUNS), Tell())
 )

@@ -1,4 +1,4 @@
-"""A worker of `examples/jobs` with two more jobs, each of which goes wrong the first time.
+"""A worker of `examples/jobs` with more jobs, which go wrong.
 
 python -m tests.integration.hub_jobs
 """
@@ -47,6 +47,13 @@ async def shaky(context: Here) -> int:
     if not before:
         raise ValueError("the first time")
     return before
+
+
+@broker.task("hopeless", retry_on_error=True)
+async def hopeless(context: Here) -> None:
+    """Fails each time."""
+    await begin(context)
+    raise ValueError("as always")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """`examples/jobs`: orders over HTTP, workers in processes of their own, news in a room.
 
-The workers have two more jobs, see hub_jobs.py: one never ends the first time, one fails then.
+The workers have more jobs, see hub_jobs.py: one never ends the first time, others fail.
 """
 
 from __future__ import annotations
@@ -115,6 +115,15 @@ def test_a_job_that_fails_is_done_again(python: Start, customer: Customer) -> No
     news, end = customer.hears_the_end()
     assert [new["state"] for new in news] == ["begun", "begun"]
     assert end == {"state": "done", "value": 1}
+
+
+def test_a_job_that_fails_each_time_is_given_up(python: Start, customer: Customer) -> None:
+    worker(python)
+    order = customer.says("job", "hopeless")
+    news, end = customer.hears_the_end()
+    assert len(news) == 3
+    assert end == {"state": "failed", "error": "as always"}
+    assert customer.says("result", order) == [500, {"error": "as always"}]
 
 
 def test_the_job_of_a_worker_that_was_killed_is_done_by_another(
