@@ -1,7 +1,10 @@
-"""Work that leaves the process: a queue in Redis, by taskiq, with both ends on treadle.
+"""Work that leaves the machine: a web application, a queue of jobs, and workers, each on treadle.
 
-    python -m jobs.worker                 in the folder examples: does what comes, until Ctrl-C
-    python -m jobs.send 100000 200000     in another terminal: sends two jobs, prints the results
+    redis-server &
+    cd examples
+    python -m jobs.web              # http://localhost:8000
+    python -m jobs.worker           # as many of these as there are cores, on any machine
 
-Both take the address of the Redis from REDIS_URL, redis://localhost otherwise.
+`tasks.py` is the file to read first: the jobs, and the broker that carries them. The queue is
+taskiq's; what becomes of a job is told in a room of `treadle.hub`.
 """
