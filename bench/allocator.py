@@ -7,8 +7,15 @@ anywhere in the process (mallopt(3), M_MMAP_THRESHOLD), which soon happens in a 
 small server it depends on what was imported. So a loop had two costs, three times apart, and which
 of them a run showed was chance.
 
-Here a large block is freed before anything is measured, in the processes of all loops alike.
+Here a large block is freed before anything is measured, in the processes of all loops alike. With
+`BENCH_COLD=1` in the environment it is not: that shows what a small server costs that was just
+started.
 """
+
+import os
+
+COLD = "BENCH_COLD"
+"""In the environment: leave the allocator as it is."""
 
 BLOCK = 4 * 1024 * 1024
 """Larger than any loop's buffer, smaller than the 32 MiB beyond which glibc does not learn."""
@@ -16,5 +23,7 @@ BLOCK = 4 * 1024 * 1024
 
 def warm() -> None:
     """Have had, and freed, one large block; any allocator may be asked."""
+    if os.environ.get(COLD, "0") != "0":
+        return
     block = bytearray(BLOCK)
     del block
