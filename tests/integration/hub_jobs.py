@@ -13,9 +13,10 @@ from typing import Annotated, Any
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 
+from taskiq import Context, TaskiqDepends
+
 from jobs.tasks import broker
 from jobs.worker import main
-from taskiq import Context, TaskiqDepends
 
 Here = Annotated[Context, TaskiqDepends()]
 

@@ -17,10 +17,10 @@ import treadle
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 
 import httpx
-from jobs.app import create_app
-from jobs.tasks import broker
 from taskiq.kicker import AsyncKicker
 
+from jobs.app import create_app
+from jobs.tasks import broker
 from tests.integration.servers import PATIENCE
 
 
