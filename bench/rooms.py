@@ -77,7 +77,7 @@ def hub() -> Any:
 
 
 def socketio() -> Any:
-    import socketio as library  # type: ignore[import-untyped]
+    import socketio as library
 
     server = library.AsyncServer(async_mode="asgi")
 
