@@ -98,7 +98,7 @@ def litestar() -> Any:
     from litestar.channels.backends.memory import MemoryChannelsBackend
     from litestar.exceptions import WebSocketDisconnect
 
-    @websocket("/")
+    @websocket("/")  # type: ignore[untyped-decorator]
     async def serve(socket: WebSocket[Any, Any, Any], channels: ChannelsPlugin) -> None:
         await socket.accept()
         async with (
