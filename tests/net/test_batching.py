@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 
 import pytest
 
+import treadle
 from tests.net.wire import Recorder, read_all, read_exactly, reset, segments_sent, settle
 
 pytestmark = pytest.mark.every_driver
 treadle_only = pytest.mark.treadle_only
 
 KILOBYTE = bytes(1024)
+HANDSHAKE = 22  # the first byte of a record with a ClientHello
 
 
 async def learn(loop, transport, peer):
@@ -131,6 +134,33 @@ async def test_a_large_piece_follows_a_small_one(loop, both_sides):
     assert await read_exactly(loop, peer, 300_008) == b"head" + body + b"tail"
 
 
+async def test_what_the_kernel_does_not_take_when_the_turn_ends_is_sent_later(loop, both_sides):
+    transport, _, peer = await both_sides(small=True)
+    await learn(loop, transport, peer)
+    half = os.urandom(8000)
+    transport.write(half)
+    transport.write(half)
+    assert await read_exactly(loop, peer, 16000) == half + half
+
+
+async def test_the_protocol_is_paused_by_the_write_that_is_too_much(loop, both_sides):
+    transport, protocol, peer = await both_sides(small=True)
+    transport.set_write_buffer_limits(high=4096)
+    await learn(loop, transport, peer)
+    transport.write(KILOBYTE)
+    assert "pause_writing" not in protocol.calls
+    transport.write(KILOBYTE * 1000)
+    assert protocol.calls[-1] == "pause_writing"
+
+
+async def test_writelines_sends_at_once_with_all_before_it(loop, both_sides):
+    transport, _, peer = await both_sides()
+    await learn(loop, transport, peer)
+    transport.write(b"one ")
+    transport.writelines([b"two ", b"three"])
+    assert arrived(peer) == b"one two three"
+
+
 @pytest.mark.parametrize("end", ["close", "abort", "write_eof"])
 async def test_what_was_written_before_the_end_is_sent(loop, both_sides, end):
     transport, _, peer = await both_sides()
@@ -151,6 +181,36 @@ async def test_what_was_written_before_a_file_is_sent_before_it(loop, both_sides
     with path.open("rb") as file:
         await loop.sendfile(transport, file)
     assert await read_exactly(loop, peer, 13) == b"head contents"
+
+
+async def test_what_was_written_before_tls_is_sent_before_it(loop, both_sides):
+    transport, protocol, peer = await both_sides()
+    await learn(loop, transport, peer)
+    transport.write(b"go ")
+    transport.write(b"on")
+    context = ssl.create_default_context()
+    task = loop.create_task(
+        loop.start_tls(transport, protocol, context, server_hostname="localhost")
+    )
+    assert await read_exactly(loop, peer, 6) == b"go on" + bytes([HANDSHAKE])
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@treadle_only
+async def test_what_a_hook_writes_before_the_loop_waits_is_sent(loop, both_sides):
+    transport, _, peer = await both_sides()
+    await learn(loop, transport, peer)
+
+    class Writing(treadle.Hooks):
+        def poll_begins(self, *details):
+            loop.remove_hooks(self)
+            transport.write(b"he")
+            transport.write(b"re")
+
+    loop.add_hooks(Writing())
+    assert await read_exactly(loop, peer, 4) == b"here"
 
 
 async def test_what_the_kernel_takes_is_not_counted_as_buffered(loop, both_sides):
