@@ -34,6 +34,7 @@ MODULES = [
     "_drivers/selector",
     "_net/buffer",
     "_net/attempts",
+    "_net/batching",
     "_net/footing",
     "_net/hearer",
     "_net/pipes",

@@ -10,6 +10,8 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import pytest
+
 MEGABYTE = 1024 * 1024
 
 
@@ -237,3 +239,13 @@ async def read_exactly(loop: Any, sock: socket.socket, size: int) -> bytes:
         assert part, f"the stream ended after {len(data)} of {size} bytes"
         data += part
     return data
+
+
+def segments_sent(transport: Any) -> int:
+    """How many segments with data the kernel sent: the tcpi_data_segs_out of tcp(7)."""
+    sock = transport.get_extra_info("socket")
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+    if len(info) < 160:
+        pytest.skip("this kernel does not count segments")
+    count: int = struct.unpack_from("I", info, 156)[0]
+    return count

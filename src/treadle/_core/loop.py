@@ -154,6 +154,12 @@ class LoopCore(Wheel):
         asyncio._set_running_loop(self)  # type: ignore[arg-type]
 
     def _finish(self) -> None:
+        try:
+            self._end_turn()  # an exception may have cut the last one off
+        finally:
+            self._finish_run()
+
+    def _finish_run(self) -> None:
         self._stopping = False
         self._thread_id = 0
         self._signals.finish()
@@ -171,6 +177,7 @@ class LoopCore(Wheel):
         self._closed = True
         self._stopping = True
         self._never_run = self._take_scheduled()
+        self._end_turn()  # of a closed loop: what is held is forgotten
         self._driver.disown()
         self._signals.disown()
         self._executors.disown()

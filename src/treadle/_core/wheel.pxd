@@ -7,7 +7,7 @@ from treadle._core.invoke cimport (
 from treadle._core.ready cimport Owner, ReadyQueue, quicken_owner
 from treadle._core.tasks cimport TaskKeeper
 from treadle._core.timers cimport TimerQueue
-from treadle._drivers.base cimport Driver
+from treadle._drivers.base cimport Connection, Driver
 
 cdef long long POLL_EVERY_NS
 cdef Py_ssize_t MAX_SKIPS
@@ -41,6 +41,8 @@ cdef class Wheel(Owner):
     cdef Py_ssize_t _skips
     cdef Py_ssize_t _stride
     cdef Py_ssize_t _next_look
+    cdef readonly unsigned int _turns
+    cdef list _unsent
     cdef readonly Handle _current_handle
     cdef public double slow_callback_duration
 
@@ -58,6 +60,9 @@ cdef class Wheel(Owner):
     cdef bint _first_turn(self) except -1
     @cython.final
     cdef _run_ready(self, Py_ssize_t count)
+    cdef _await_turn_end(self, Connection connection)
+    @cython.locals(done=Py_ssize_t, connection=Connection)
+    cdef _end_turn(self)
     @cython.final
     @cython.locals(now=cython.longlong)
     cdef bint _polls_now(self) except -1

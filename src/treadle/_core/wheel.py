@@ -2,9 +2,10 @@
 """The wheel: one turn of the loop, and everything that a program does a million times.
 
 One turn: ask the driver for events and let it dispatch them (`_poll`), queue the timers that are
-due (`_expire`), run exactly the handles that are ready now (`ReadyQueue.run`). What a callback
-queues runs in the next turn, so I/O is never locked out by callbacks that queue callbacks. The
-first turn of a run begins with what was queued before it (`_first_turn`).
+due (`_expire`), run exactly the handles that are ready now (`ReadyQueue.run`), have connections
+send what they hold (`_end_turn`). What a callback queues runs in the next turn, so I/O is never
+locked out by callbacks that queue callbacks. The first turn of a run begins with what was queued
+before it (`_first_turn`).
 
 When to ask the driver. A system call per turn would cost several times what running a callback
 costs. While handles are ready, the driver is asked only when the last time was `POLL_EVERY_NS` ago
@@ -45,7 +46,7 @@ from treadle._core.invoke import (
 from treadle._core.ready import Owner, ReadyQueue, quicken_owner
 from treadle._core.tasks import TaskKeeper
 from treadle._core.timers import TimerQueue
-from treadle._drivers.base import Driver
+from treadle._drivers.base import Connection, Driver
 
 __all__ = ["Wheel"]
 
@@ -82,6 +83,8 @@ class Wheel(Owner):
         self._skips = 0  # turns since then
         self._stride = 1  # turns between two looks at the clock
         self._next_look = 0  # value of `_skips` at which the clock is read
+        self._turns = 1  # number of the turn under way; compared, never counted with
+        self._unsent: list[Connection] = []  # what they hold is sent when the turn ends
         self._current_handle: Handle | None = None  # for error reports in debug mode
         self.slow_callback_duration = 0.1  # seconds; debug mode reports callbacks that take longer
 
@@ -307,6 +310,27 @@ class Wheel(Owner):
             self._run_timed(count)
         else:
             self._ready.run(count)
+        self._turns += 1
+        if self._unsent:
+            self._end_turn()
+
+    def _await_turn_end(self, connection: Connection) -> None:
+        """Call ``connection.turn_ended`` once, after the callbacks of this turn."""
+        self._unsent.append(connection)
+
+    def _end_turn(self) -> None:
+        """Have connections send what they hold.
+
+        An exception that passes leaves the others in the list, which the end of the run sends.
+        """
+        done = 0
+        try:
+            while done < len(self._unsent):  # a report of a failure may run user code, which writes
+                connection = self._unsent[done]
+                done += 1
+                connection.turn_ended()
+        finally:
+            del self._unsent[:done]
 
     def _polls_now(self) -> bool:
         """Decide, while handles are ready, whether the driver is asked in this turn.
@@ -340,6 +364,7 @@ class Wheel(Owner):
                 timeout = 0
         if self._hooks is not None:
             self._hooks.tell("poll_begins", timeout)
+            self._end_turn()  # what hooks wrote
         self._driver.wait(timeout)
         self._idle = False
         if self._hooks is not None:

@@ -21,6 +21,7 @@ cdef class Connection(Endpoint):
     cdef received_eof(self)
     cdef receive_failed(self, exc)
     cdef send_ready(self)
+    cdef turn_ended(self)
 
 
 cdef class Pipe(Connection):

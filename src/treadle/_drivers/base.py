@@ -118,6 +118,10 @@ class Connection(Endpoint):
         """Hear that the kernel takes bytes again, after `Driver.await_send`."""
         raise NotImplementedError
 
+    def turn_ended(self) -> None:
+        """Hear from the loop, which was asked for it, that its turn is over."""
+        raise NotImplementedError
+
 
 class Pipe(Connection):
     """A stream of bytes behind a descriptor that may be no socket: a pipe, a terminal."""

@@ -1,7 +1,8 @@
 cimport cython
 
 from treadle._core.invoke cimport invoke_method, invoke_method1, shed_dict
-from treadle._drivers.base cimport Connection, Driver
+from treadle._drivers.base cimport Driver
+from treadle._net.batching cimport Batcher
 from treadle._net.buffer cimport WriteBuffer, as_bytes, as_piece
 from treadle._net.hearer cimport Hearer, as_hearer
 from treadle._net.upper cimport Upper
@@ -17,14 +18,12 @@ cdef object _Transport
 cdef object _BufferedProtocol
 
 
-cdef class StreamTransport(Connection):
-    cdef readonly object _loop
+cdef class StreamTransport(Batcher):
     cdef Driver _driver
     cdef readonly object _context
     cdef readonly object _protocol
     cdef Upper _upper
     cdef Hearer _hearer
-    cdef readonly WriteBuffer _buffer
     cdef object _server
     cdef object _sock
     cdef object _peer
@@ -46,6 +45,8 @@ cdef class StreamTransport(Connection):
     cdef received_eof(self)
     cdef receive_failed(self, exc)
     cdef send_ready(self)
+    @cython.locals(buffer=WriteBuffer)
+    cdef _send_held(self)
 
     cdef _lose(self, exc)
     cdef _attend(self, int interest)
@@ -69,7 +70,6 @@ cdef class StreamTransport(Connection):
     cdef bint _flush(self) except -1
     cdef _shutdown_send(self)
     cdef _count_lost_write(self)
-    cdef WriteBuffer _make_buffer(self)
     cdef _maybe_pause(self)
     cdef _resume_protocol(self)
     cdef _tell_hooks(self, bint waiting)

@@ -31,8 +31,9 @@ from typing import Any
 
 from treadle._core.invoke import invoke_method, invoke_method1, shed_dict
 from treadle._core.log import logger
-from treadle._drivers.base import READ, WRITE, Connection, Driver
-from treadle._net.buffer import DEFAULT_HIGH, WriteBuffer, as_bytes, as_piece
+from treadle._drivers.base import READ, WRITE, Driver
+from treadle._net.batching import Batcher
+from treadle._net.buffer import as_bytes, as_piece
 from treadle._net.failures import report, report_fatal
 from treadle._net.hearer import Hearer, as_hearer
 from treadle._net.holding import hold, let_go
@@ -53,15 +54,14 @@ _Transport = asyncio.Transport
 _BufferedProtocol = asyncio.BufferedProtocol
 
 
-class StreamTransport(Connection):
+class StreamTransport(Batcher):
     """A connected stream socket and the protocol that it serves."""
 
     _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
     _start_tls_compatible = True
 
     def __init__(self, loop: Any, protocol: Any, context: Context) -> None:
-        Connection.__init__(self)
-        self._loop = loop
+        Batcher.__init__(self, loop)
         self._driver: Driver = loop._driver
         self._context = context  # what protocol methods run in
         self._state = OPEN
@@ -69,7 +69,6 @@ class StreamTransport(Connection):
         self._eof_sent = False  # write_eof() was called
         self._eof_received = False  # the peer sends nothing more
         self._lost_writes = 0  # writes since the connection was lost
-        self._buffer: WriteBuffer | None = None  # made when first needed
         self._server: Any = None  # the server that accepted it
         self._sock: Any = None  # the user's socket, or our view of the descriptor
         self._sock_is_ours = False  # `_sock` is a view
@@ -95,7 +94,8 @@ class StreamTransport(Connection):
         if self.fd >= 0:
             info.append("read=polling" if self.interest & READ else "read=idle")
             polling = "polling" if self.interest & WRITE else "idle"
-            info.append(f"write=<{polling}, bufsize={self.get_write_buffer_size()}>")
+            waiting = 0 if self._buffer is None else self._buffer.size
+            info.append(f"write=<{polling}, bufsize={waiting}>")
         return f"<{' '.join(info)}>"
 
     def __del__(self) -> None:
@@ -160,6 +160,8 @@ class StreamTransport(Connection):
 
     def close(self) -> None:
         """Stop receiving, send what is buffered, then call ``connection_lost(None)``."""
+        if self._held:
+            self._send_held()
         if self._state != OPEN:
             return
         if self._buffer is None or self._buffer.size == 0:
@@ -170,6 +172,8 @@ class StreamTransport(Connection):
 
     def abort(self) -> None:
         """Drop what is buffered and call ``connection_lost(None)``."""
+        if self._held:  # would have been sent by now, had it not been held
+            self._send_held()
         self._force_close(None)
 
     def _force_close(self, exc: BaseException | None) -> None:
@@ -246,6 +250,8 @@ class StreamTransport(Connection):
 
     def bear(self, upper: Upper) -> None:
         """Have a layer above hear what happens from now on, in the place of a protocol."""
+        if self._held:
+            self._send_held()
         self._upper = upper
         self._hearer = None
         self._protocol = upper.face()
@@ -406,8 +412,9 @@ class StreamTransport(Connection):
             return
         if self._state >= LOST:
             self._count_lost_write()
-        else:
+        elif self._habit == 0 or not self._hold(data, size):
             self._put(data, size)
+            self._note_write()
 
     def writelines(self, list_of_data: Any) -> None:
         """Send several pieces of bytes with one system call."""
@@ -425,6 +432,8 @@ class StreamTransport(Connection):
 
     def write_eof(self) -> None:
         """Tell the peer, after what is buffered, that nothing more will come."""
+        if self._held:
+            self._send_held()
         if self._state != OPEN or self._eof_sent:
             return
         self._eof_sent = True
@@ -471,7 +480,7 @@ class StreamTransport(Connection):
         if self._state >= LOST:
             return
         buffer = self._make_buffer()
-        idle = buffer.size == 0
+        idle = buffer.size == 0 or self._held
         for chunk in chunks:
             buffer.append(chunk)
         if idle:
@@ -492,6 +501,7 @@ class StreamTransport(Connection):
 
     def _flush(self) -> bool:
         """Send from the buffer once; False when the connection broke over it."""
+        self._held = False
         buffer = self._make_buffer()
         try:
             if len(buffer.chunks) == 1:
@@ -506,6 +516,15 @@ class StreamTransport(Connection):
         buffer.consume(count)
         return True
 
+    def _send_held(self) -> None:
+        self._held = False
+        buffer = self._make_buffer()
+        if self._loop._closed:  # the loop of a forked child: the parent sends this
+            buffer.clear()
+        if buffer.size and self._flush() and buffer.size:
+            self._attend(self.interest | WRITE)
+            self._maybe_pause()
+
     def _shutdown_send(self) -> None:
         try:
             self._driver.shutdown_send(self)
@@ -519,29 +538,12 @@ class StreamTransport(Connection):
 
     # flow control --------------------------------------------------------------------------
 
-    def get_write_buffer_size(self) -> int:
-        """Return the number of bytes that wait to be sent."""
-        return 0 if self._buffer is None else self._buffer.size
-
-    @property
-    def _protocol_paused(self) -> bool:
-        """Whether the protocol has been asked to pause and not yet to resume."""
-        return self._buffer is not None and self._buffer.paused
-
-    def get_write_buffer_limits(self) -> tuple[int, int]:
-        """Return the low and the high mark in bytes."""
-        buffer = self._buffer
-        return (DEFAULT_HIGH // 4, DEFAULT_HIGH) if buffer is None else (buffer.low, buffer.high)
-
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Set the marks, in bytes, at which the protocol is asked to pause and to resume."""
+        if self._held:
+            self._send_held()
         self._make_buffer().set_limits(high, low)
         self._maybe_pause()
-
-    def _make_buffer(self) -> WriteBuffer:
-        if self._buffer is None:
-            self._buffer = WriteBuffer()
-        return self._buffer
 
     def _maybe_pause(self) -> None:
         """Ask the protocol to pause if the buffer is too full; runs in the writer's context."""
