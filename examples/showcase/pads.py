@@ -44,6 +44,7 @@ ROOMS = {
 }
 MOST_PADS = 200
 LONGEST_TEXT = 500_000  # characters
+RECENT = 100  # changes that a process may be behind the room
 NOTHING = b"\x00\x00"  # the change that changes nothing
 
 Bytes = Annotated[bytes, msgspec.Meta(max_length=1 << 18)]
@@ -131,8 +132,18 @@ class Pads:
                 message.room, change, sender=client, exclude=client, dedupe=dedupe
             )
         else:
+            await self._catch_up(message.room, pad)
             answer = {"update": pad.since(message.data.vector), "vector": pad.vector}
             await self._hub.publish(message.room, answer, to=client)
+
+    async def _catch_up(self, room: str, pad: Pad) -> None:
+        """Apply what the room's history has, perhaps from other processes, and `_follow` not yet.
+
+        The page joined the room before it asked, so it misses nothing that comes later.
+        """
+        for change in await self._hub.history(room, RECENT):
+            if "update" in change.data:
+                pad.apply(change.data["update"])
 
     async def _show_cursor(self, message: Incoming) -> None:
         client = message.client

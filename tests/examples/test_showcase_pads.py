@@ -184,6 +184,25 @@ def test_a_process_that_comes_later_learns_the_text_from_the_others(run):
     run(main)
 
 
+def test_a_page_that_opens_where_a_change_is_still_under_way_gets_it(run):
+    async def main():
+        broker = MemoryBroker()
+        async with (
+            serving(MemoryBackend(broker)) as (one, _),
+            serving(MemoryBackend(broker)) as two,
+        ):
+            hub, there = two
+            ada = await Writer.of(one)
+            await (await Writer.of(hub)).sync()
+            for follower in there._tasks:  # this process is behind from now on
+                follower.cancel()
+            await ada.write("warp")
+            bob = await Writer.of(hub)
+            assert str(bob.text) == "warp"
+
+    run(main)
+
+
 def test_a_cursor_is_shown_to_the_others(run):
     async def main():
         async with serving() as (hub, _):
