@@ -136,6 +136,17 @@ def test_an_inherited_loop_is_closed_and_closing_it_does_nothing(loop):
     assert loop.run_until_complete(answer()) == 42
 
 
+@treadle_only
+def test_an_inherited_loop_lets_go_of_the_parents_threads(loop):
+    loop.run_until_complete(loop.run_in_executor(None, int))
+
+    def child():
+        return loop._default_executor is None
+
+    assert forked(child) is True
+    assert loop._default_executor is not None
+
+
 def test_a_new_loop_works_in_the_child(loop, loop_factory):
     def child():
         new = loop_factory()

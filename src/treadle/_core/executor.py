@@ -89,7 +89,7 @@ class Executors:
         They are not shut down: a lock of theirs may have been held by a thread at that time.
         """
         self._default_was_shut_down = True
-        self._default = None
+        self.default = None
         self._resolver = None
 
     def _default_executor(self) -> ThreadPoolExecutor:
