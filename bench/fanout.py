@@ -330,7 +330,9 @@ def judged(found: Sequence[Verdict]) -> list[str]:
     return lines
 
 
-def page(results: dict[str, Any], rows: Sequence[Row]) -> str:
+def page(results: dict[str, Any]) -> str:
+    """The page of what was measured, and nothing else than that."""
+    rows = [Row(**row) for row in results["rows"]]
     effort, facts = results["effort"], results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     return "\n".join(
@@ -343,6 +345,7 @@ def page(results: dict[str, Any], rows: Sequence[Row]) -> str:
             f"{effort['subscribers']} subscribers, {effort['idle']} idle connections, "
             f"{effort['messages']} messages to the client that does not read; "
             f"{effort['rounds']} rounds.",
+            *(f"Beware: {remark}." for remark in results["remarks"]),
             "",
             *table(rows),
             "",
@@ -395,7 +398,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.page:
         options.page.mkdir(parents=True, exist_ok=True)
         (options.page / "rooms.json").write_text(raw)
-        (options.page / "rooms.md").write_text(page(results, rows))
+        (options.page / "rooms.md").write_text(page(results))
     missed = not all(verdict.met for verdict in verdicts(rows))
     return int(options.check and missed)
 

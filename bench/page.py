@@ -83,7 +83,8 @@ def _data(folder: Path) -> list[Path]:
 
 
 def _made(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*") if path.suffix in (".md", ".svg")]
+    """What this program made; another's page may lie beside it."""
+    return [path for path in folder.glob("*") if path.name == PAGE or path.suffix == ".svg"]
 
 
 def make(records: Sequence[Record]) -> dict[str, str]:

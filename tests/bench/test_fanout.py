@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from bench import compiler, fanout
 from bench.fanout import Effort, Row, label_of, verdicts
 from bench.rooms import CONTESTANTS
 
+PUBLISHED = Path(__file__).parents[2] / "docs" / "benchmarks"
 TINY = Effort(rounds=1, subscribers=20, warmup=0.05, seconds=0.1, idle=20, messages=500)
 
 
@@ -73,3 +75,8 @@ def test_everything_is_written_that_was_measured(tmp_path, monkeypatch, capsys):
     assert all(row["figures"] for row in results["rows"])
     assert (tmp_path / "rooms.md").read_text().count("| hub_fanout |") == 1
     assert "hub_fanout" in capsys.readouterr().out
+
+
+def test_the_published_page_is_what_its_results_give():
+    results = json.loads((PUBLISHED / "rooms.json").read_text())
+    assert (PUBLISHED / "rooms.md").read_text() == fanout.page(results)

@@ -64,6 +64,14 @@ def test_a_plot_changed_by_hand_is_found(written):
     assert "connections.svg" in page.differences(written)[0]
 
 
+def test_the_page_of_another_program_stays_beside_it(written):
+    other = written / "rooms.md"
+    other.write_text("# Rooms\n")
+    assert page.differences(written) == []
+    page.main([str(written / "results.json"), "--out", str(written)])
+    assert other.read_text() == "# Rooms\n"
+
+
 def test_a_page_without_results_is_found(tmp_path):
     tmp_path.joinpath("index.md").write_text("# Fast\n")
     assert "there is no results.json" in page.differences(tmp_path)[0]
