@@ -62,8 +62,9 @@ def pages_built() -> None:
     subprocess.run([npm, "run", "--silent", "build"], cwd=WEB, check=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """Chromium, for this folder only: until it ends, Playwright's loop counts as running."""
     if sync_playwright is None:
         missing("playwright is not installed: pip install 'treadle[browser]'")
     chromium = shutil.which("chromium")
