@@ -158,21 +158,7 @@ class Members:
 
     async def tidy(self) -> None:
         """Note what is forgotten, and remove what should be gone."""
-        forgotten = self._own.forgotten()
-        for start in range(0, len(forgotten), AT_ONCE):
-            some = forgotten[start : start + AT_ONCE]
-            await all_of(*(self._renote(room, member) for room, member in some))
-        for room, client in self._own.doubtful():
-            if (room, client) not in self._own:
-                await self._exit(room, client)
-            if (member := self._own.get(room, client)) is not None:  # it came back meanwhile
-                await self._enter(room, member)
-
-    async def _renote(self, room: str, member: Member) -> None:
-        await self._enter(room, member)
-        self._own.noted(room, member.client)
-        if (room, member.client) not in self._own:  # it left meanwhile
-            await self._exit(room, member.client)
+        await self._own.tidy(self._enter, self._exit)
 
     async def _leases(self) -> list[tuple[Stored, str, bool]]:
         """The leases that there are, their nodes, and whether each still runs."""

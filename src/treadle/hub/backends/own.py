@@ -7,13 +7,17 @@ failed may have had its effect.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+from treadle.hub.backends.link import all_of
 from treadle.hub.frames import Member
 
 __all__ = ["OwnMembers"]
 
 Place = tuple[str, str]  # a room, and a client
+Enter = Callable[[str, Member], Awaitable[object]]
+Exit = Callable[[str, str], Awaitable[object]]
+AT_ONCE = 100  # members that are noted again at a time
 
 
 class OwnMembers:
@@ -73,6 +77,24 @@ class OwnMembers:
     def forgotten(self) -> list[tuple[str, Member]]:
         """Those that are to be noted again."""
         return [(place[0], self._present[place]) for place in self._forgotten]
+
+    async def tidy(self, enter: Enter, exit: Exit) -> None:
+        """Note what is forgotten, and remove what should be gone, both with the backend."""
+        forgotten = self.forgotten()
+        for start in range(0, len(forgotten), AT_ONCE):
+            some = forgotten[start : start + AT_ONCE]
+            await all_of(*(self._renote(room, member, enter, exit) for room, member in some))
+        for room, client in self.doubtful():
+            if (room, client) not in self:
+                await exit(room, client)
+            if (member := self.get(room, client)) is not None:  # it came back meanwhile
+                await enter(room, member)
+
+    async def _renote(self, room: str, member: Member, enter: Enter, exit: Exit) -> None:
+        await enter(room, member)
+        self.noted(room, member.client)
+        if (room, member.client) not in self:  # it left meanwhile
+            await exit(room, member.client)
 
     def clear(self) -> None:
         for places in (self._present, self._doubtful, self._forgotten):

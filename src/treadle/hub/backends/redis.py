@@ -49,7 +49,6 @@ DEDUPE_WINDOW = 120.0  # seconds
 ROOM_LIFE = 24 * 3600 * 1000  # milliseconds for which the epoch of a quiet room is kept, at least
 FIRST_LEASE = 30.0  # seconds, until the first `beat` says otherwise
 BURIED_AT_ONCE = 1000  # members, by one call of the script
-AT_ONCE = 100  # members that are noted again at a time
 
 
 class RedisBackend(Backend):
@@ -311,20 +310,7 @@ class RedisBackend(Backend):
 
     async def _tidy(self) -> None:
         """Note what is forgotten, and remove what should be gone."""
-        forgotten = self._own.forgotten()
-        for start in range(0, len(forgotten), AT_ONCE):
-            await all_of(*(self._renote(*some) for some in forgotten[start : start + AT_ONCE]))
-        for room, client in self._own.doubtful():
-            if (room, client) not in self._own:
-                await self._exit(room, client)
-            if (member := self._own.get(room, client)) is not None:  # it came back meanwhile
-                await self._enter(room, member)
-
-    async def _renote(self, room: str, member: Member) -> None:
-        await self._enter(room, member)
-        self._own.noted(room, member.client)
-        if (room, member.client) not in self._own:  # it left meanwhile
-            await self._exit(room, member.client)
+        await self._own.tidy(self._enter, self._exit)
 
     @within_timeout
     async def bury(self) -> list[Departure]:
